@@ -1,0 +1,40 @@
+"""The table of contents: every route of the app, one short function each."""
+
+from __future__ import annotations
+
+import azure.functions as func
+from azure.functions.warmup import WarmUpContext
+from azurefunctions.extensions.http.fastapi import JSONResponse, Request, Response
+
+from shared.chat import chat as run_chat
+from shared.dialects.answer import chat_answer
+from shared.requests import parse_chat
+from shared.settings import Settings
+from shared.worker import Endpoint, Worker
+
+worker = Worker(Settings.from_env())
+
+# With `entra` the routes check the platform's principal themselves; level FUNCTION would ask for a key as well.
+CALLERS = func.AuthLevel.ANONYMOUS if worker.settings.caller_auth == "entra" else func.AuthLevel.FUNCTION
+
+CHAT = Endpoint("chat", parse_chat, run_chat, chat_answer)
+
+app = func.FunctionApp(http_auth_level=CALLERS)
+
+
+@app.route(route="chat", methods=["POST"])
+async def chat(req: Request, context: func.Context) -> Response:
+    """A conversation in; the model's answer out, as JSON or as a stream."""
+    return await worker.serve(CHAT, req, context.invocation_id)
+
+
+@app.route(route="health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+async def health(req: Request) -> JSONResponse:
+    """Says that the worker is alive; it touches nothing else."""
+    return JSONResponse({"status": "ok"})
+
+
+@app.warm_up_trigger(arg_name="trigger")
+async def warmup(trigger: WarmUpContext) -> None:
+    """Loads what the first request would wait for."""
+    await worker.warm_up()

@@ -1,0 +1,1 @@
+"""The application: everything that answers a request, and nothing that only a laptop needs."""

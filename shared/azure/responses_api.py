@@ -1,0 +1,173 @@
+"""The Responses API's words: a turn as a request body, the stream's events as this app's events.
+
+Source: https://platform.openai.com/docs/api-reference/responses-streaming; Azure serves the same under /openai/v1/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+
+from shared.errors import AppError, ContentFiltered, RateLimited, UpstreamInterrupted, UpstreamUnavailable
+from shared.events import Event, Finished, FinishReason, ReasoningDelta, Started, TextDelta, Usage
+from shared.models import Model, ReasoningEffort
+from shared.requests import ChatRequest, JsonSchemaFormat, Message, ResponseFormat, TextPart
+from shared.sse import ServerSentEvent
+
+if TYPE_CHECKING:
+    from shared.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One call of a model, whichever endpoint makes it. `id` is the answer's; limits and defaults are settled."""
+
+    id: str
+    model: Model
+    input: Sequence[dict[str, Any]]
+    max_output_tokens: int
+    instructions: str | None = None
+    temperature: float | None = None
+    reasoning_effort: ReasoningEffort | None = None
+    reasoning_summary: str | None = None
+    response_format: ResponseFormat | None = None
+
+    def body(self) -> dict[str, Any]:
+        """The request's body. Nothing of the caller's is stored upstream."""
+        body: dict[str, Any] = {
+            "model": self.model.deployment,
+            "input": list(self.input),
+            "max_output_tokens": self.max_output_tokens,
+            "stream": True,
+            "store": False,
+        }
+        if self.instructions:
+            body["instructions"] = self.instructions
+        if self.model.family == "reasoning":
+            asked = {"effort": self.reasoning_effort, "summary": self.reasoning_summary}
+            if reasoning := {name: value for name, value in asked.items() if value}:
+                body["reasoning"] = reasoning
+        elif self.temperature is not None:
+            body["temperature"] = self.temperature
+        if self.response_format is not None:
+            body["text"] = {"format": _text_format(self.response_format)}
+        return body
+
+
+def turn(answer_id: str, request: ChatRequest, model: Model, settings: Settings) -> Turn:
+    """The turn that a conversation asks for, with the model's defaults and within its caps."""
+    asked = request.max_output_tokens or model.default_max_output_tokens
+    return Turn(
+        id=answer_id,
+        model=model,
+        input=[_input_item(message) for message in request.messages],
+        max_output_tokens=min(asked, model.max_output_tokens),
+        instructions=request.instructions or settings.default_instructions or None,
+        temperature=model.temperature if request.temperature is None else request.temperature,
+        reasoning_effort=request.reasoning_effort or model.reasoning_effort,
+        reasoning_summary=settings.reasoning_summary or None,
+        response_format=request.response_format,
+    )
+
+
+def _input_item(message: Message) -> dict[str, Any]:
+    text_type = "output_text" if message.role == "assistant" else "input_text"
+    content: list[dict[str, Any]] = []
+    for part in message.parts:
+        if isinstance(part, TextPart):
+            content.append({"type": text_type, "text": part.text})
+        else:
+            content.append({"type": "input_image", "image_url": part.image_url.url, "detail": part.image_url.detail})
+    return {"type": "message", "role": message.role, "content": content}
+
+
+def _text_format(asked: ResponseFormat) -> dict[str, Any]:
+    if isinstance(asked, JsonSchemaFormat):
+        return {"type": "json_schema", **asked.json_schema.model_dump(by_alias=True, exclude_none=True)}
+    return {"type": asked.type}
+
+
+@dataclass(slots=True)
+class Reading:
+    """Reads one stream of the Responses API. `done` is true once its terminal event came."""
+
+    turn: Turn
+    done: bool = False
+    _started: bool = field(default=False)
+
+    def read(self, sent: ServerSentEvent) -> Iterator[Event]:
+        """What one event of the stream says; most say nothing that a caller needs.
+
+        Raises:
+            UpstreamInterrupted: the event makes no sense.
+            AppError: the stream says that the answer failed.
+        """
+        if self.done or sent.data == "[DONE]":
+            return
+        try:
+            event = from_json(sent.data)
+            kind = event["type"]
+        except (ValueError, TypeError, KeyError):
+            raise UpstreamInterrupted from None
+        if not self._started:
+            self._started = True
+            yield Started(self.turn.id, self.turn.model.name, self.turn.model.deployment)
+        try:
+            yield from self._event(kind, event)
+        except (TypeError, KeyError, AttributeError):
+            raise UpstreamInterrupted from None
+
+    def _event(self, kind: str, event: dict[str, Any]) -> Iterator[Event]:
+        match kind:
+            case "response.output_text.delta" | "response.refusal.delta":
+                if text := _text(event):
+                    yield TextDelta(text)
+            case "response.reasoning_summary_text.delta":
+                if text := _text(event):
+                    yield ReasoningDelta(text)
+            case "response.completed" | "response.incomplete":
+                self.done = True
+                response = event["response"]
+                yield Finished(_finish_reason(kind, response), _usage(response.get("usage") or {}))
+            case "response.failed":
+                self.done = True
+                raise _failure((event["response"].get("error") or {}).get("code"))
+            case "error":
+                self.done = True
+                # Some deployments nest the error as the HTTP body does.
+                raise _failure(event.get("code") or (event.get("error") or {}).get("code"))
+
+
+def _text(event: dict[str, Any]) -> str:
+    # With the asynchronous content filter some events carry filter results and no delta.
+    delta = event.get("delta", "")
+    if not isinstance(delta, str):
+        raise TypeError
+    return delta
+
+
+def _finish_reason(kind: str, response: dict[str, Any]) -> FinishReason:
+    if kind == "response.completed":
+        return "stop"
+    why = (response.get("incomplete_details") or {}).get("reason")
+    return "content_filter" if why == "content_filter" else "length"
+
+
+def _usage(usage: dict[str, Any]) -> Usage:
+    return Usage(
+        input_tokens=int(usage.get("input_tokens") or 0),
+        output_tokens=int(usage.get("output_tokens") or 0),
+        cached_tokens=int((usage.get("input_tokens_details") or {}).get("cached_tokens") or 0),
+        reasoning_tokens=int((usage.get("output_tokens_details") or {}).get("reasoning_tokens") or 0),
+    )
+
+
+def _failure(code: Any) -> AppError:
+    if code == "rate_limit_exceeded":
+        return RateLimited()
+    if code in ("content_filter", "content_policy_violation"):
+        return ContentFiltered()
+    return UpstreamUnavailable()

@@ -1,0 +1,1 @@
+"""How frontends want to hear it: one sequence of events, told in several formats."""

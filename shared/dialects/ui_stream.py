@@ -1,0 +1,74 @@
+"""The AI SDK's UI message stream.
+
+Source: https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol#data-stream-protocol, and the chunk schemas of npm's `ai` 5 to
+7, which refuse a type or a key that they do not know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+from pydantic_core import to_json
+
+from shared.events import Event, Failed, Finished, ReasoningDelta, Started, TextDelta
+from shared.sse import encode
+
+
+class UiStream:
+    """Turns the events of one answer into the frames of one stream."""
+
+    headers: ClassVar[dict[str, str]] = {"x-vercel-ai-ui-message-stream": "v1"}
+
+    def __init__(self, request_id: str) -> None:
+        self._request_id = request_id
+        self._open: str | None = None
+        self._blocks = 0
+
+    def encode(self, event: Event) -> bytes:
+        """The frames that say this event; after a terminal one the stream is complete."""
+        match event:
+            case Started():
+                return _frame({"type": "start", "messageId": event.id}) + _frame({"type": "start-step"})
+            case TextDelta():
+                return self._delta("text", event.text)
+            case ReasoningDelta():
+                return self._delta("reasoning", event.text)
+            case Finished():
+                metadata = {
+                    "finish_reason": event.reason,
+                    "usage": asdict(event.usage),
+                    "request_id": self._request_id,
+                }
+                return (
+                    self._close()
+                    + _frame({"type": "finish-step"})
+                    + _frame({"type": "finish", "messageMetadata": metadata})
+                    + encode("[DONE]")
+                )
+            case Failed():
+                error = event.error
+                data = error.told(self._request_id)
+                # The error part has room for a text alone, so the part before it carries what a program needs.
+                return (
+                    self._close()
+                    + _frame({"type": "data-error", "data": data, "transient": True})
+                    + _frame({"type": "error", "errorText": error.message})
+                    + encode("[DONE]")
+                )
+
+    def _delta(self, kind: str, text: str) -> bytes:
+        opening = b""
+        if self._open != kind:
+            opening = self._close()
+            self._open, self._blocks = kind, self._blocks + 1
+            opening += _frame({"type": f"{kind}-start", "id": str(self._blocks)})
+        return opening + _frame({"type": f"{kind}-delta", "id": str(self._blocks), "delta": text})
+
+    def _close(self) -> bytes:
+        kind, self._open = self._open, None
+        return _frame({"type": f"{kind}-end", "id": str(self._blocks)}) if kind else b""
+
+
+def _frame(part: dict[str, Any]) -> bytes:
+    return b"data: " + to_json(part) + b"\n\n"

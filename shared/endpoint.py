@@ -1,0 +1,35 @@
+"""Where is an Azure OpenAI resource?"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def endpoint_problem(endpoint: str, *, development: bool) -> str | None:
+    """What is wrong with an Azure OpenAI endpoint, or None."""
+    example = "Set it to the resource's own address, as https://NAME.openai.azure.com."
+    try:
+        parts = urlsplit(endpoint)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return f"is no URL. {example}"
+    if not host or parts.scheme not in ("https", "http"):
+        return f"is no https URL. {example}"
+    if parts.username or parts.password or parts.query or parts.fragment:
+        return f"must have no user, query or fragment. {example}"
+    if parts.scheme == "http" and not (development and host in LOOPBACK_HOSTS):
+        return "must begin with https://. (Plain http is only for loopback on a development host.)"
+    path = parts.path.rstrip("/")
+    if path.endswith("/v1/azure"):
+        return f"ends in /v1/azure, an older form that has no such route here. {example}"
+    if path not in ("", "/openai", "/openai/v1"):
+        return f"has a path that is not part of a resource's address. {example}"
+    return None
+
+
+def base_url(endpoint: str) -> str:
+    """The v1 API's base URL of an endpoint, whichever of its accepted forms it has."""
+    parts = urlsplit(endpoint)
+    return f"{parts.scheme}://{parts.netloc}/openai/v1/"

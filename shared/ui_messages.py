@@ -1,0 +1,60 @@
+"""The AI SDK's messages, as `useChat` sends them, put into this app's own shape.
+
+Source: the UI message types of npm's `ai`, versions 5 to 7 (`UIMessage`, `HttpChatTransport`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from shared.errors import InvalidRequest
+
+
+def is_ui_body(body: dict[str, Any]) -> bool:
+    """Whether the messages are the AI SDK's: theirs have `parts` where ours have `content`."""
+    messages = body.get("messages")
+    return isinstance(messages, list) and any(isinstance(one, dict) and "parts" in one for one in messages)
+
+
+def from_ui_messages(body: dict[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """The body in this app's shape, streaming unless it says otherwise; it is still to be checked.
+
+    Of the AI SDK's messages only text and image files count. From the second turn on they carry more (`step-start`,
+    `reasoning`, tool parts, metadata); that and every key outside `known` is left out, as the SDK itself and its users
+    add keys at will.
+
+    Raises:
+        InvalidRequest: a message or part has no such form, or a user's file is no image: it would be lost silently.
+    """
+    kept = {name: value for name, value in body.items() if name in known}
+    kept.setdefault("stream", True)
+    kept["messages"] = [
+        message for index, one in enumerate(body["messages"]) if (message := _message(one, f"messages.{index}"))
+    ]
+    return kept
+
+
+def _message(message: Any, place: str) -> dict[str, Any] | None:
+    if not isinstance(message, dict) or not isinstance(message.get("parts"), list):
+        raise InvalidRequest(f"{place}: must be an object with a list of parts, as every other message here.")
+    role = message.get("role")
+    parts = [_part(part, role, f"{place}.parts.{index}") for index, part in enumerate(message["parts"])]
+    content = [part for part in parts if part]
+    # A turn that held only reasoning or tools says nothing that this endpoint could use.
+    return {"role": role, "content": content} if content or role != "assistant" else None
+
+
+def _part(part: Any, role: Any, place: str) -> dict[str, Any] | None:
+    if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+        raise InvalidRequest(f"{place}: must be an object with a type.")
+    match part["type"]:
+        case "text":
+            text = part.get("text")
+            return {"type": "text", "text": text} if text != "" else None
+        case "file" if role == "user":
+            media_type = part.get("mediaType")
+            if not isinstance(media_type, str) or not media_type.startswith("image/"):
+                raise InvalidRequest(f"{place}: only image files can be read here.")
+            return {"type": "image_url", "image_url": {"url": part.get("url")}}
+    return None

@@ -1,0 +1,144 @@
+"""One worker: what it was configured to be, what serves it, and the order in which a request is handled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from shared import incoming
+from shared.bootstrap import Services, connect
+from shared.dialects.ui_stream import UiStream
+from shared.errors import AppError, Misconfigured, Unauthorized
+from shared.events import Events
+from shared.requests import Incoming
+from shared.responses import (
+    CALLER_LEFT,
+    EventStream,
+    Telling,
+    before,
+    error_response,
+    json_response,
+    unexpected,
+    while_caller_waits,
+)
+from shared.settings import Settings
+from shared.telemetry import RequestRecord
+
+log = logging.getLogger("app")
+
+
+class Streamable(Protocol):
+    """A request that says whether its answer is to be streamed."""
+
+    @property
+    def stream(self) -> bool: ...
+
+
+Asked = TypeVar("Asked", bound=Streamable)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint(Generic[Asked]):
+    """How one kind of request is read, answered, and told in one piece."""
+
+    name: str
+    parse: Callable[[Incoming, Settings], Asked]
+    run: Callable[[Asked, Services, str], Events]
+    fold: Callable[[Events], Awaitable[dict[str, Any]]]
+
+
+class Worker:
+    """Handles this worker's requests. Making one never fails: with bad settings it answers 503 and says why."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._services: Services | None = None
+        logging.getLogger("app").setLevel(settings.log_level)
+        for warning in settings.warnings:
+            log.warning("%s", warning)
+        for mistake in settings.mistakes:
+            log.error("misconfigured: %s", mistake)
+
+    @property
+    def services(self) -> Services:
+        """What serves this worker, connected on first use.
+
+        Raises:
+            Misconfigured: the settings have mistakes; the message names the variables, and how to mend them.
+        """
+        if self._services is None:
+            if self.settings.mistakes:
+                named = " ".join(f"{mistake}" for mistake in self.settings.mistakes)
+                raise Misconfigured(f"The app's settings must be mended by its operator. {named}")
+            self._services = connect(self.settings)
+        return self._services
+
+    async def warm_up(self) -> None:
+        """Prepares for the first request. It never fails: a request meets the same fault and tells it."""
+        try:
+            await self.services.warm_up()
+        except AppError as error:
+            log.warning("warm-up: %s", error.code)
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        if self._services is not None:
+            await self._services.close()
+
+    async def serve(self, endpoint: Endpoint[Asked], request: Request, request_id: str) -> Response:
+        """Answers one request; whatever happens, the response is a proper one."""
+        record = RequestRecord(endpoint.name, request_id)
+        try:
+            response = await self._answer(endpoint, request, record)
+        except AppError as error:
+            response = self._refuse(error, record)
+        except ClientDisconnect:
+            record.code = "caller_left"
+            response = Response(status_code=CALLER_LEFT)
+        except Exception as error:  # noqa: BLE001 - an unhandled one would be a bare 500 without a body
+            response = self._refuse(unexpected(error, request_id), record)
+        record.status = response.status_code
+        if not isinstance(response, EventStream):
+            record.write()
+        return response
+
+    async def _answer(self, endpoint: Endpoint[Asked], request: Request, record: RequestRecord) -> Response:
+        deadline = asyncio.get_running_loop().time() + self.settings.request_timeout
+        self._authenticate(request)
+        services = self.services
+        came = await incoming.read(request, max_bytes=self.settings.max_body_bytes, within=self.settings.body_timeout)
+        asked = endpoint.parse(came, self.settings)
+        record.stream = asked.stream
+        events = record.watch(endpoint.run(asked, services, record.request_id))
+        if not asked.stream:
+            answer = await while_caller_waits(request, before(deadline, endpoint.fold(events)))
+            return json_response(answer, record.request_id)
+        dialect = UiStream(record.request_id)
+        telling = Telling(events, dialect, record, deadline)
+        try:
+            await while_caller_waits(request, telling.begin(self.settings.heartbeat))
+        except BaseException:
+            await telling.stop()
+            raise
+        return EventStream(telling, dialect, record, self.settings.heartbeat)
+
+    def _authenticate(self, request: Request) -> None:
+        """Holds `entra`: the platform must have authenticated the caller. With `key` the host has done it.
+
+        The header can be sent by anyone, so it counts only where the platform sets it itself.
+        """
+        settings = self.settings
+        if settings.caller_auth == "key" or (settings.development and not settings.enforce_caller_auth):
+            return
+        if not (settings.website_auth_enabled and request.headers.get("x-ms-client-principal")):
+            raise Unauthorized
+
+    def _refuse(self, error: AppError, record: RequestRecord) -> Response:
+        record.failed(error)
+        return error_response(error, record.request_id)
