@@ -1,0 +1,52 @@
+"""The UI message stream, read by the AI SDK itself (npm's `ai`)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import App
+
+HERE = Path(__file__).parent
+VERSIONS = ["ai5", "ai6"]
+
+pytestmark = pytest.mark.skipif(
+    not shutil.which("node") or not (HERE / "node_modules").is_dir(),
+    reason="the npm clients are not installed: `make clients` does it, where there is Node 20 or later",
+)
+
+
+def two_turns(app: App, version: str) -> list[dict[str, Any]]:
+    """What the SDK made of two turns."""
+    url = f"{app.start().base_url}chat"
+    run = subprocess.run(
+        ["node", "ai_sdk.mjs", version, url], cwd=HERE, capture_output=True, text=True, check=True, timeout=30
+    )
+    return [json.loads(line) for line in run.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_sdk_reads_an_answer_and_sends_it_back_with_the_next_turn(app: App, version: str) -> None:
+    app.azure.openai.script({"chunks": ["Good ", "morning."]})
+    first, second = two_turns(app, version)
+    assert first["errors"] == second["errors"] == []
+    assert first["message"]["parts"][-1] == {"type": "text", "text": "Good morning.", "state": "done"}
+    assert first["message"]["metadata"]["finish_reason"] == "stop"
+    assert first["parts"][-1] == "finish"
+    assert "“And again”" in second["message"]["parts"][-1]["text"]
+    assert [item["role"] for item in app.azure.openai.requests[1].json()["input"]] == ["user", "assistant", "user"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_sdk_reads_an_answer_that_broke_off_as_one_error(app: App, version: str) -> None:
+    app.azure.openai.script({"chunks": ["Good ", "morning."], "truncate": 1})
+    first, second = two_turns(app, version)
+    assert first["errors"] == ["Error: The model's answer broke off before its end. Try again."]
+    assert first["parts"][-3:] == ["text-end", "data-error", "error"]
+    assert first["message"]["parts"][-1]["text"] == "Good "
+    assert second["errors"] == []
