@@ -12,7 +12,7 @@ RUN := $(VENV)/bin/python -m
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help start emulators test check format install clean
+.PHONY: help start emulators test check format install clients clean
 
 help: ## say what there is
 	@echo "make COMMAND [PYTHON=python3.12]"
@@ -39,6 +39,14 @@ format: $(INSTALLED) ## format the code, and mend what the linter can
 	@$(RUN) ruff format .
 
 install: $(INSTALLED) ## make .venv, which the others do when needed
+	@:
+
+clients: tests/e2e/node_modules/.installed ## install the npm clients that some tests drive (Node 20 or later)
+	@:
+
+tests/e2e/node_modules/.installed: tests/e2e/package.json
+	@npm install --prefix tests/e2e --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
 
 $(INSTALLED): requirements.txt requirements-dev.txt
 	@case "$(VERSION)" in \
@@ -54,5 +62,5 @@ $(INSTALLED): requirements.txt requirements-dev.txt
 	@touch $@
 
 clean: ## remove everything that these commands made
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov tests/e2e/node_modules
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -87,17 +86,6 @@ class Emulators:
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()
-
-    async def serve(
-        self, identity_port: int = 7072, openai_port: int = 7073, *, ready: Callable[[], None] = lambda: None
-    ) -> None:
-        """Serve on the running loop until cancelled; call `ready` once both listen. Raises OSError as `open` does."""
-        await self.open(identity_port, openai_port)
-        try:
-            ready()
-            await asyncio.Event().wait()
-        finally:
-            await self.close()
 
     def environ(self, client_id: str | None = None) -> dict[str, str]:
         """The variables that point the application here; with `client_id`, at this user-assigned identity."""

@@ -1,0 +1,186 @@
+"""`python -m dev start` and `python -m dev emulators`: the app and its emulators on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dev.emulator import Emulators
+from dev.host import Host, HostError, LoadFailed, Misconfigured, PortTaken
+from dev.localsettings import EXAMPLE, FILE, BadSettings, LocalSettings
+from dev.stop import StopSignal
+from shared.settings import Settings
+
+IDENTITY_PORT, OPENAI_PORT = 7072, 7073
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+DEFAULTS = {"AZURE_FUNCTIONS_ENVIRONMENT": "Development", "FUNCTIONS_WORKER_RUNTIME": "python"}
+"""What Core Tools sets."""
+PACE = 0.02
+"""Seconds between the words of an emulated stream, so that a person sees it stream."""
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds both commands to the command line."""
+    start = commands.add_parser("start", help="serve the app, with emulators of Azure unless it is set to a real one")
+    start.add_argument("--port", type=int, default=os.environ.get("PORT") or "7071", help="default: 7071")
+    start.add_argument("--no-emulators", action="store_true", help="never start the emulators")
+    start.add_argument("--enforce-auth", action="store_true", help="ask for a function key, as Azure does")
+    start.add_argument("--key", help="the key that is then accepted (default: a new one, printed)")
+    start.set_defaults(run=serve)
+    emulators = commands.add_parser("emulators", help="serve only the emulators, for `func start`")
+    emulators.add_argument("--identity-port", type=int, default=IDENTITY_PORT, help="default: %(default)s")
+    emulators.add_argument("--openai-port", type=int, default=OPENAI_PORT, help="default: %(default)s")
+    emulators.set_defaults(run=emulate)
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Runs the app until asked to stop. Returns the exit code: 1 when it cannot serve, 2 when misconfigured."""
+    folder = Path.cwd()
+    with _plain_logs(), StopSignal() as stop, ExitStack() as running:
+        try:
+            local = LocalSettings.find(folder)
+            settings = _set({**DEFAULTS, **local.values, **os.environ})
+            emulators = None
+            if not arguments.no_emulators and _points_here(settings):
+                emulators = running.enter_context(_emulators(settings))
+                settings = {**emulators.environ(), **settings, **_addresses(emulators)}
+            host = Host.start(
+                {name: value for name, value in settings.items() if os.environ.get(name) != value},
+                port=arguments.port,
+                path=folder / "function_app.py",
+                enforce_auth=arguments.enforce_auth,
+                key=arguments.key,
+                cors=local.cors,
+            )
+            running.enter_context(host)
+        except PortTaken as error:
+            return _fail(f"{error}; stop what uses it, or take another: make start PORT={error.port + 10}")
+        except Misconfigured as error:
+            return _fail(f"{error}\nThey come from the environment and from {FILE}.", code=2)
+        except (HostError, BadSettings) as error:
+            if error.__cause__ is not None and isinstance(error, LoadFailed):
+                traceback.print_exception(error.__cause__)
+            return _fail(str(error))
+        key = host.key if arguments.enforce_auth else None
+        print(_welcome(host.url, emulators, settings, key), flush=True)
+        stop.wait()
+    print("\nStopped.", flush=True)
+    return 0
+
+
+def emulate(arguments: argparse.Namespace) -> int:
+    """Runs the emulators alone, on the ports that the example settings name, until asked to stop."""
+    with _plain_logs(), StopSignal() as stop:
+        try:
+            local = LocalSettings.find(Path.cwd())
+            emulators = Emulators.start(arguments.identity_port, arguments.openai_port)
+        except BadSettings as error:
+            return _fail(str(error))
+        except OSError:
+            ports = f"{arguments.identity_port} or {arguments.openai_port}"
+            return _fail(f"port {ports} is in use; do the emulators run already?")
+        with emulators:
+            _prepare(emulators, _set({**local.values, **os.environ}))
+            print("The emulators of Azure run. An app uses them with these settings:\n")
+            for name, value in emulators.environ().items():
+                print(f"  {name}={value}")
+            print("\nCtrl-C stops them.", flush=True)
+            stop.wait()
+    print("\nStopped.", flush=True)
+    return 0
+
+
+def _set(environ: Mapping[str, str]) -> dict[str, str]:
+    """What is set; an empty value counts as absent, as the app has it."""
+    return {name: value for name, value in environ.items() if value}
+
+
+def _points_here(settings: Mapping[str, str]) -> bool:
+    """Is Azure OpenAI not set, or set to this machine?"""
+    endpoint = settings.get("AZURE_OPENAI_ENDPOINT") or settings.get("AZURE_OPENAI_BASE_URL")
+    return not endpoint or urlsplit(endpoint).hostname in LOOPBACK
+
+
+def _emulators(settings: Mapping[str, str]) -> Emulators:
+    """Running ones; on their usual ports if both are free, so that bookmarks and scripts keep working."""
+    try:
+        emulators = Emulators.start(IDENTITY_PORT, OPENAI_PORT)
+    except OSError:
+        emulators = Emulators.start()
+    _prepare(emulators, settings)
+    return emulators
+
+
+def _prepare(emulators: Emulators, settings: Mapping[str, str]) -> None:
+    """Has the emulators know the identity and the deployments that the settings name."""
+    emulators.openai.pace = PACE
+    emulators.identity.header = settings.get("IDENTITY_HEADER") or emulators.identity.header
+    if client_id := settings.get("AZURE_CLIENT_ID"):
+        emulators.identity.client_ids.add(client_id)
+    wanted = Settings.from_env(settings)
+    named = {model.deployment or name for name, model in wanted.models.items()}
+    emulators.openai.deployments |= named | ({wanted.deployment} if wanted.deployment else set())
+
+
+def _addresses(emulators: Emulators) -> dict[str, str]:
+    """Where the emulators are, which may not be where the settings expect them."""
+    return {
+        name: value
+        for name, value in emulators.environ().items()
+        if name in ("AZURE_OPENAI_ENDPOINT", "IDENTITY_ENDPOINT", "IDENTITY_HEADER")
+    }
+
+
+def _welcome(url: str, emulators: Emulators | None, settings: Mapping[str, str], key: str | None) -> str:
+    header = f" -H 'x-functions-key: {key}'" if key else ""
+    curl = f"curl -N {url}/api/chat{header} -H 'content-type: application/json' -d"
+    lines = [f"The app runs at {url}"]
+    if emulators is None:
+        lines.append(f"Azure OpenAI: {settings.get('AZURE_OPENAI_ENDPOINT')}")
+        identity = settings.get("IDENTITY_ENDPOINT")
+        if identity and urlsplit(identity).hostname in LOOPBACK and not _points_here(settings):
+            lines.append("Azure refuses the emulated identity's tokens. To sign in as yourself, remove")
+            lines.append(f"IDENTITY_ENDPOINT and IDENTITY_HEADER from {FILE}.")
+    else:
+        lines.append(f"Azure OpenAI: emulated at {emulators.openai.url}, and the identity at {emulators.identity.url}")
+        lines.append(f"(for a real one: cp {EXAMPLE} {FILE}, and set AZURE_OPENAI_ENDPOINT there)")
+    lines += [
+        "",
+        "Try, in another terminal:",
+        f"  curl {url}/api/health",
+        f"""  {curl} '{{"messages":[{{"role":"user","content":"Hello"}}]}}'""",
+        f"""  {curl} '{{"messages":[{{"role":"user","content":"Hello"}}],"stream":true}}'""",
+        "",
+        "Ctrl-C stops it.",
+    ]
+    return "\n".join(lines)
+
+
+@contextmanager
+def _plain_logs() -> Iterator[None]:
+    """Lines of the app and of this host on stderr; of libraries only warnings."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    # The host prints these itself, in one piece, and stops.
+    handler.addFilter(lambda record: not str(record.msg).startswith("misconfigured"))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
+
+
+def _fail(reason: str, code: int = 1) -> int:
+    print(reason, file=sys.stderr, flush=True)
+    return code
