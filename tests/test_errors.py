@@ -138,7 +138,7 @@ def test_a_body_above_the_cap_is_refused_while_it_comes_when_it_hides_its_length
 
 
 def test_a_body_that_comes_too_slowly_is_refused(app: App) -> None:
-    url = app.start({"BODY_TIMEOUT_SECONDS": "0.1"}).base_url
+    url = app.start({"BODY_TIMEOUT_SECONDS": "0.5"}).base_url
     with socket.create_connection((url.host, url.port), timeout=10) as connection:
         connection.sendall(
             b"POST /api/chat HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"

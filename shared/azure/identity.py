@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from shared.errors import IdentityUnavailable
@@ -33,8 +32,11 @@ FORCED_AT_MOST_EVERY = 10.0
 class AccessToken(Protocol):
     """What a credential gives: the token, and the second of its end since the epoch."""
 
-    token: str
-    expires_on: int
+    @property
+    def token(self) -> str: ...
+
+    @property
+    def expires_on(self) -> int: ...
 
 
 class Credential(Protocol):
@@ -47,11 +49,17 @@ class Credential(Protocol):
 
 def make_credential(settings: Settings) -> Credential:
     """The one credential that fits where the app runs. Imports azure-identity: call it off the event loop."""
-    aio = import_module("azure.identity.aio")
+    from azure.identity import aio
+
     # Warnings of these two can hold a raw token; their failures are logged here, by type.
     for name in ("azure.identity", "azure.core"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    pipeline = {"connection_timeout": 2, "read_timeout": 4, "retry_total": 2, "retry_backoff_factor": 0.1}
+    pipeline: dict[str, Any] = {
+        "connection_timeout": 2,
+        "read_timeout": 4,
+        "retry_total": 2,
+        "retry_backoff_factor": 0.1,
+    }
     credential: Credential
     match settings.credential_kind:
         case "workload":
