@@ -34,6 +34,9 @@ check: $(INSTALLED) ## lint, formatting, types, walls between modules
 	@$(RUN) mypy
 	@$(VENV)/bin/lint-imports --no-logo --no-cache
 
+bench: $(INSTALLED) ## measure what a photo costs on this machine
+	@$(RUN) dev.bench_pictures
+
 format: $(INSTALLED) ## format the code, and mend what the linter can
 	@$(RUN) ruff check --fix .
 	@$(RUN) ruff format .

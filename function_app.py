@@ -7,8 +7,10 @@ from azure.functions.warmup import WarmUpContext
 from azurefunctions.extensions.http.fastapi import JSONResponse, Request, Response
 
 from shared.chat import chat as run_chat
-from shared.dialects.answer import chat_answer
-from shared.requests import parse_chat
+from shared.chat_request import parse_chat
+from shared.dialects.answer import chat_answer, image_answer
+from shared.image_request import parse_images
+from shared.images import analyze
 from shared.settings import Settings
 from shared.worker import Endpoint, Worker
 
@@ -18,6 +20,7 @@ worker = Worker(Settings.from_env())
 CALLERS = func.AuthLevel.ANONYMOUS if worker.settings.caller_auth == "entra" else func.AuthLevel.FUNCTION
 
 CHAT = Endpoint("chat", parse_chat, run_chat, chat_answer)
+IMAGES = Endpoint("images/analyze", parse_images, analyze, image_answer)
 
 app = func.FunctionApp(http_auth_level=CALLERS)
 
@@ -26,6 +29,18 @@ app = func.FunctionApp(http_auth_level=CALLERS)
 async def chat(req: Request, context: func.Context) -> Response:
     """A conversation in; the model's answer out, as JSON or as a stream."""
     return await worker.serve(CHAT, req, context.invocation_id)
+
+
+@app.route(route="images/analyze", methods=["POST"])
+async def analyze_images(req: Request, context: func.Context) -> Response:
+    """Pictures and an instruction in; an analysis out."""
+    return await worker.serve(IMAGES, req, context.invocation_id)
+
+
+@app.route(route="process_image", methods=["POST"])
+async def process_image(req: Request, context: func.Context) -> Response:
+    """The same, under the name that the managed identity tutorial gives it."""
+    return await worker.serve(IMAGES, req, context.invocation_id)
 
 
 @app.route(route="health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)

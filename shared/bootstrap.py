@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from shared.azure.identity import TokenKeeper, make_credential
 from shared.azure.openai import OpenAI
 from shared.models import ModelMap
+from shared.pictures import Intake, PictureLimits
 
 if TYPE_CHECKING:
     from shared.settings import Settings
@@ -22,6 +23,7 @@ class Services:
     models: ModelMap
     keeper: TokenKeeper
     openai: OpenAI
+    intake: Intake
 
     async def warm_up(self) -> None:
         """Does what the first request would wait for: loads the SDK and takes a token.
@@ -36,9 +38,22 @@ class Services:
         """Closes every connection. Safe to call twice."""
         await self.openai.close()
         await self.keeper.close()
+        self.intake.close()
 
 
 def connect(settings: Settings) -> Services:
     """The services for settings without a mistake. It opens no connection and loads no SDK: both come on first use."""
     keeper = TokenKeeper(partial(make_credential, settings), settings.token_scope, timeout=settings.token_timeout)
-    return Services(settings, ModelMap.from_settings(settings), keeper, OpenAI(settings, keeper))
+    limits = PictureLimits(
+        max_images=settings.max_images,
+        max_bytes=settings.max_image_bytes,
+        max_pixels=settings.max_image_pixels,
+        long_side=settings.image_long_side,
+    )
+    return Services(
+        settings,
+        ModelMap.from_settings(settings),
+        keeper,
+        OpenAI(settings, keeper),
+        Intake(limits, allow_remote=settings.allow_remote_images),
+    )

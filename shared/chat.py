@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from shared.azure.responses_api import turn
+from shared.azure.responses_api import message_item, turn
+from shared.chat_request import ChatRequest, ImagePart
 from shared.events import Events
-from shared.requests import ChatRequest
 
 if TYPE_CHECKING:
     from shared.bootstrap import Services
 
 
-def chat(request: ChatRequest, services: Services, request_id: str) -> Events:
+async def chat(request: ChatRequest, services: Services, request_id: str) -> Events:
     """The events of the answer.
 
     Raises:
-        ModelNotFound: at once; every other error comes with the events.
+        ModelNotFound, InvalidImage, UnsupportedImage, ImageTooLarge, TooManyImages: before any event.
     """
     model = services.models.choose(request.model)
-    return services.openai.stream(turn(f"chat_{request_id}", request, model, services.settings))
+    parts = [part for message in request.messages for part in message.parts]
+    pictures = await services.intake.take([part.image_url.url for part in parts if isinstance(part, ImagePart)])
+    urls = (picture.url for picture in pictures)
+    items = [message_item(message, urls) for message in request.messages]
+    asked = turn(f"chat_{request_id}", request, model, services.settings, items, request.instructions)
+    async with aclosing(services.openai.stream(asked)) as events:
+        async for event in events:
+            yield event

@@ -5,8 +5,13 @@ AppError
 │   └── InvalidJson           400  invalid_json             the body is no JSON, or JSON that is refused (as NaN)
 ├── Unauthorized              401  unauthorized             nobody is signed in
 ├── ModelNotFound             404  model_not_found          the message lists the models that are offered
+├── FeatureRetired            410  feature_retired          Azure OpenAI no longer has it; the message says what does
 ├── BodyTimeout               408  body_timeout             the body came too slowly
 ├── BodyTooLarge              413  body_too_large
+├── InvalidImage              400  invalid_image            damaged, cut or no picture; the message says which image
+├── UnsupportedImage          415  unsupported_image_type   a kind of picture that is not taken
+├── ImageTooLarge             413  image_too_large          more bytes, pixels or frames than the limits allow
+├── TooManyImages             413  too_many_images
 ├── UnsupportedMediaType      415  unsupported_media_type
 ├── ContentFiltered           400  content_filter           Azure OpenAI's filter stopped the prompt
 ├── Misconfigured             503  misconfigured            the operator must change a setting
@@ -81,6 +86,12 @@ class ModelNotFound(AppError):
     default_message = "There is no model of this name."
 
 
+class FeatureRetired(AppError):
+    status = 410
+    code = "feature_retired"
+    default_message = "Azure OpenAI has retired this feature."
+
+
 class BodyTimeout(AppError):
     status = 408
     code = "body_timeout"
@@ -98,6 +109,30 @@ class UnsupportedMediaType(AppError):
     status = 415
     code = "unsupported_media_type"
     default_message = "Send the body as application/json."
+
+
+class InvalidImage(AppError):
+    status = 400
+    code = "invalid_image"
+    default_message = "An image is damaged, or no picture."
+
+
+class UnsupportedImage(AppError):
+    status = 415
+    code = "unsupported_image_type"
+    default_message = "An image is of a kind that is not taken. Send PNG, JPEG, GIF, WEBP, HEIC, BMP or TIFF."
+
+
+class ImageTooLarge(AppError):
+    status = 413
+    code = "image_too_large"
+    default_message = "An image is too large."
+
+
+class TooManyImages(AppError):
+    status = 413
+    code = "too_many_images"
+    default_message = "There are too many images in this request."
 
 
 class ContentFiltered(AppError):

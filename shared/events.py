@@ -39,6 +39,17 @@ class ReasoningDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureTaken:
+    """A picture as the model gets it: its type, its size in pixels and bytes, and what was changed for it."""
+
+    media_type: str
+    width: int
+    height: int
+    bytes: int
+    changed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens spent. `cached_tokens` are part of the input, `reasoning_tokens` part of the output."""
 
@@ -71,5 +82,5 @@ class Failed:
     error: AppError
 
 
-Event = Started | TextDelta | ReasoningDelta | Finished | Failed
+Event = Started | PictureTaken | TextDelta | ReasoningDelta | Finished | Failed
 Events = AsyncGenerator[Event, None]

@@ -36,15 +36,17 @@ class Dialect(Protocol):
         """The frames that say this event."""
 
 
-def json_response(content: dict[str, Any], request_id: str, status: int = 200) -> Response:
-    """A JSON answer."""
+def whole_response(content: dict[str, Any] | str, request_id: str, status: int = 200) -> Response:
+    """An answer in one piece: JSON, or a bare text."""
     headers = {"x-request-id": request_id, "cache-control": "no-store"}
+    if isinstance(content, str):
+        return Response(content, status, headers, media_type="text/plain")
     return Response(to_json(content), status, headers, media_type="application/json")
 
 
 def error_response(error: AppError, request_id: str) -> Response:
     """An error, when nothing has been sent yet."""
-    response = json_response({"error": error.told(request_id)}, request_id, error.status)
+    response = whole_response({"error": error.told(request_id)}, request_id, error.status)
     if error.retry_after is not None:
         response.headers["retry-after"] = str(math.ceil(error.retry_after))
     return response

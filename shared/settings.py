@@ -30,6 +30,8 @@ KEY_VARIABLES = (
 OLDER_NAMES = {
     "AZURE_OPENAI_BASE_URL": "AZURE_OPENAI_ENDPOINT",
     "AZURE_MANAGED_IDENTITY_CLIENT_ID": "AZURE_CLIENT_ID",
+    "GPT4V_ENDPOINT": "AZURE_OPENAI_ENDPOINT",
+    "GPT4V_DEPLOYMENT": "AZURE_OPENAI_DEPLOYMENT",
 }
 """Names that other tools use for a setting, understood when the setting itself is absent."""
 
@@ -128,9 +130,22 @@ class Settings(BaseModel):
     )
 
     max_body_bytes: int = _setting(
-        "MAX_BODY_BYTES", "The largest request body, in bytes.", 20_000_000, ge=1024, le=100_000_000
+        "MAX_BODY_BYTES", "The largest request body, in bytes.", 30_000_000, ge=1024, le=100_000_000
     )
     body_timeout: float = _setting("BODY_TIMEOUT_SECONDS", "How long a request's body may take to arrive.", 30.0, gt=0)
+    max_images: int = _setting("MAX_IMAGES", "The most images of one request.", 10, ge=1, le=50)
+    max_image_bytes: int = _setting("MAX_IMAGE_BYTES", "The largest image, in bytes.", 20_000_000, ge=1024)
+    max_image_pixels: int = _setting(
+        "MAX_IMAGE_PIXELS", "The most pixels of one image, width times height.", 50_000_000, ge=1024
+    )
+    image_long_side: int = _setting(
+        "IMAGE_LONG_SIDE", "An image longer than this, in pixels, is made smaller.", 2048, ge=64, le=8192
+    )
+    allow_remote_images: bool = _setting(
+        "ALLOW_REMOTE_IMAGES",
+        "Whether https addresses of images are passed on to Azure OpenAI. The app itself never fetches one.",
+        False,
+    )
     max_messages: int = _setting("MAX_MESSAGES", "The most messages of one request.", 200, ge=1)
     request_timeout: float = _setting(
         "REQUEST_TIMEOUT_SECONDS",

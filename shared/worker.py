@@ -23,9 +23,9 @@ from shared.responses import (
     Telling,
     before,
     error_response,
-    json_response,
     unexpected,
     while_caller_waits,
+    whole_response,
 )
 from shared.settings import Settings
 from shared.telemetry import RequestRecord
@@ -50,7 +50,7 @@ class Endpoint(Generic[Asked]):
     name: str
     parse: Callable[[Incoming, Settings], Asked]
     run: Callable[[Asked, Services, str], Events]
-    fold: Callable[[Events], Awaitable[dict[str, Any]]]
+    fold: Callable[[Asked, Events], Awaitable[dict[str, Any] | str]]
 
 
 class Worker:
@@ -117,8 +117,8 @@ class Worker:
         record.stream = asked.stream
         events = record.watch(endpoint.run(asked, services, record.request_id))
         if not asked.stream:
-            answer = await while_caller_waits(request, before(deadline, endpoint.fold(events)))
-            return json_response(answer, record.request_id)
+            answer = await while_caller_waits(request, before(deadline, endpoint.fold(asked, events)))
+            return whole_response(answer, record.request_id)
         dialect = UiStream(record.request_id)
         telling = Telling(events, dialect, record, deadline)
         try:

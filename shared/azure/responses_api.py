@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
+from shared.chat_request import Message, TextPart
 from shared.errors import AppError, ContentFiltered, RateLimited, UpstreamInterrupted, UpstreamUnavailable
 from shared.events import Event, Finished, FinishReason, ReasoningDelta, Started, TextDelta, Usage
 from shared.models import Model, ReasoningEffort
-from shared.requests import ChatRequest, JsonSchemaFormat, Message, ResponseFormat, TextPart
+from shared.requests import JsonSchemaFormat, Options, ResponseFormat
 from shared.sse import ServerSentEvent
 
 if TYPE_CHECKING:
@@ -57,31 +58,48 @@ class Turn:
         return body
 
 
-def turn(answer_id: str, request: ChatRequest, model: Model, settings: Settings) -> Turn:
-    """The turn that a conversation asks for, with the model's defaults and within its caps."""
-    asked = request.max_output_tokens or model.default_max_output_tokens
+def turn(
+    answer_id: str,
+    options: Options,
+    model: Model,
+    settings: Settings,
+    items: Sequence[dict[str, Any]],
+    instructions: str | None = None,
+) -> Turn:
+    """The turn that a request asks for, with the model's defaults and within its caps."""
     return Turn(
         id=answer_id,
         model=model,
-        input=[_input_item(message) for message in request.messages],
-        max_output_tokens=min(asked, model.max_output_tokens),
-        instructions=request.instructions or settings.default_instructions or None,
-        temperature=model.temperature if request.temperature is None else request.temperature,
-        reasoning_effort=request.reasoning_effort or model.reasoning_effort,
+        input=items,
+        max_output_tokens=min(options.max_output_tokens or model.default_max_output_tokens, model.max_output_tokens),
+        instructions=instructions or settings.default_instructions or None,
+        temperature=model.temperature if options.temperature is None else options.temperature,
+        reasoning_effort=options.reasoning_effort or model.reasoning_effort,
         reasoning_summary=settings.reasoning_summary or None,
-        response_format=request.response_format,
+        response_format=options.response_format,
     )
 
 
-def _input_item(message: Message) -> dict[str, Any]:
+def message_item(message: Message, image_urls: Iterator[str]) -> dict[str, Any]:
+    """A message of a conversation; each of its images takes the next of `image_urls`."""
     text_type = "output_text" if message.role == "assistant" else "input_text"
-    content: list[dict[str, Any]] = []
-    for part in message.parts:
-        if isinstance(part, TextPart):
-            content.append({"type": text_type, "text": part.text})
-        else:
-            content.append({"type": "input_image", "image_url": part.image_url.url, "detail": part.image_url.detail})
+    content = [
+        {"type": text_type, "text": part.text}
+        if isinstance(part, TextPart)
+        else image_part(next(image_urls), part.image_url.detail)
+        for part in message.parts
+    ]
     return {"type": "message", "role": message.role, "content": content}
+
+
+def image_part(url: str, detail: str) -> dict[str, Any]:
+    """An image in a user's message."""
+    return {"type": "input_image", "image_url": url, "detail": detail}
+
+
+def user_message(text: str, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A user's message: a text, and what belongs to it."""
+    return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}, *parts]}
 
 
 def _text_format(asked: ResponseFormat) -> dict[str, Any]:

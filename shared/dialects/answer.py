@@ -1,29 +1,89 @@
-"""One JSON answer: the fold of the events that a stream would send."""
+"""One answer in one piece: the fold of the events that a stream would send."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from shared.events import Events, Finished, Started, TextDelta
+from pydantic_core import from_json
+
+from shared.chat_request import ChatRequest
+from shared.events import Events, FinishReason, PictureTaken, Started, TextDelta, Usage
+from shared.events import Finished as Finish
+from shared.image_request import ImageRequest
+from shared.requests import JsonObjectFormat, JsonSchemaFormat
 
 
-async def chat_answer(events: Events) -> dict[str, Any]:
+@dataclass(slots=True)
+class _Whole:
+    """What a sequence of events amounts to."""
+
+    id: str = ""
+    model: str = ""
+    text: str = ""
+    finish_reason: FinishReason = "stop"
+    usage: Usage = field(default_factory=Usage)
+    pictures: list[PictureTaken] = field(default_factory=list)
+
+    @classmethod
+    async def of(cls, events: Events) -> _Whole:
+        """Folds the events; an answer that fails or breaks off is an error, never half an answer."""
+        whole = cls()
+        text: list[str] = []
+        async for event in events:
+            match event:
+                case Started():
+                    whole.id, whole.model = event.id, event.model
+                case PictureTaken():
+                    whole.pictures.append(event)
+                case TextDelta():
+                    text.append(event.text)
+                case Finish():
+                    whole.finish_reason, whole.usage = event.reason, event.usage
+        whole.text = "".join(text)
+        return whole
+
+
+async def chat_answer(_request: ChatRequest, events: Events) -> dict[str, Any]:
     """The whole answer of a conversation.
 
     Raises:
-        AppError: the answer failed or broke off; a part of it is not given as a whole.
+        AppError: the answer failed or broke off.
     """
-    answer: dict[str, Any] = {}
-    text: list[str] = []
-    async for event in events:
-        match event:
-            case Started():
-                answer = {"id": event.id, "model": event.model}
-            case TextDelta():
-                text.append(event.text)
-            case Finished():
-                answer["message"] = {"role": "assistant", "content": "".join(text)}
-                answer["finish_reason"] = event.reason
-                answer["usage"] = asdict(event.usage)
-    return answer
+    whole = await _Whole.of(events)
+    return {
+        "id": whole.id,
+        "model": whole.model,
+        "message": {"role": "assistant", "content": whole.text},
+        "finish_reason": whole.finish_reason,
+        "usage": asdict(whole.usage),
+    }
+
+
+async def image_answer(request: ImageRequest, events: Events) -> dict[str, Any] | str:
+    """The whole analysis; the bare text when the caller accepts `text/plain`.
+
+    When JSON was asked for, `json` is the parsed text, or null when the answer was cut before its end.
+
+    Raises:
+        AppError: the answer failed or broke off.
+    """
+    whole = await _Whole.of(events)
+    if request.plain:
+        return whole.text
+    answer: dict[str, Any] = {"id": whole.id, "model": whole.model, "text": whole.text}
+    if isinstance(request.options.response_format, JsonObjectFormat | JsonSchemaFormat):
+        answer["json"] = _parsed(whole.text)
+    return {
+        **answer,
+        "finish_reason": whole.finish_reason,
+        "usage": asdict(whole.usage),
+        "images": [asdict(picture) for picture in whole.pictures],
+    }
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return from_json(text)
+    except ValueError:
+        return None

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from pydantic_core import to_json
 
-from shared.events import Event, Failed, Finished, ReasoningDelta, Started, TextDelta
+from shared.events import Event, Failed, Finished, PictureTaken, ReasoningDelta, Started, TextDelta
 from shared.sse import encode
 
 
@@ -30,6 +30,8 @@ class UiStream:
         match event:
             case Started():
                 return _frame({"type": "start", "messageId": event.id}) + _frame({"type": "start-step"})
+            case PictureTaken():
+                return _frame({"type": "data-picture", "data": asdict(event)})
             case TextDelta():
                 return self._delta("text", event.text)
             case ReasoningDelta():

@@ -1,0 +1,92 @@
+"""What did the caller ask in a conversation?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from shared.errors import InvalidRequest
+from shared.requests import OLDER_TOKEN_NAMES, Incoming, Options, Strict, check, read_json, settle, type_of
+from shared.ui_messages import from_ui_messages, is_ui_body
+
+if TYPE_CHECKING:
+    from shared.settings import Settings
+
+Role = Literal["user", "assistant", "system", "developer"]
+
+
+class TextPart(Strict):
+    """A piece of text."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ImageUrl(Strict):
+    """An image in the request itself, as a data URL."""
+
+    url: str = Field(description="data:image/png;base64,… (PNG, JPEG, GIF or WEBP)")
+    detail: Literal["auto", "low", "high"] = "auto"
+
+
+class ImagePart(Strict):
+    """An image."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+def _content_kind(value: Any) -> str | None:
+    return "text" if isinstance(value, str) else "parts" if isinstance(value, list) else None
+
+
+Part = Annotated[
+    Annotated[TextPart, Tag("text")] | Annotated[ImagePart, Tag("image_url")],
+    Discriminator(
+        type_of, custom_error_type="part", custom_error_message="must be an object of type text or image_url"
+    ),
+]
+
+
+Content = Annotated[
+    Annotated[str, Tag("text"), Field(min_length=1)] | Annotated[list[Part], Tag("parts"), Field(min_length=1)],
+    Discriminator(_content_kind, custom_error_type="content", custom_error_message="must be text or a list of parts"),
+]
+
+
+class Message(Strict):
+    """One message of the conversation: who said it, and what."""
+
+    role: Role
+    content: Content
+
+    @property
+    def parts(self) -> list[TextPart | ImagePart]:
+        """The content as parts, whichever form it has."""
+        return [TextPart(type="text", text=self.content)] if isinstance(self.content, str) else self.content
+
+
+class ChatRequest(Options):
+    """A conversation, and how it should be answered."""
+
+    messages: list[Message] = Field(min_length=1)
+    instructions: str | None = Field(default=None, description="What the model should be, before the conversation.")
+
+
+def parse_chat(incoming: Incoming, settings: Settings) -> ChatRequest:
+    """Reads a chat request, in this app's own shape or as the AI SDK's `useChat` sends it.
+
+    Raises:
+        UnsupportedMediaType: the body is not declared as JSON.
+        InvalidJson: it is no JSON, or JSON that is refused: NaN, too deep, lone surrogates.
+        InvalidRequest: a field is missing, unknown, of the wrong type or out of range.
+        FeatureRetired: it asks for what Azure OpenAI no longer has.
+    """
+    body = read_json(incoming)
+    if is_ui_body(body):
+        body = from_ui_messages(body, known=ChatRequest.model_fields.keys() | set(OLDER_TOKEN_NAMES))
+    request = check(ChatRequest, settle(body, incoming))
+    if len(request.messages) > settings.max_messages:
+        raise InvalidRequest(f"messages: at most {settings.max_messages} are allowed. Send fewer, or a summary.")
+    return request

@@ -1,0 +1,38 @@
+"""Pictures and an instruction in, an analysis out."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from shared.azure.responses_api import image_part, turn, user_message
+from shared.events import Events, PictureTaken, Started
+from shared.image_request import ImageRequest
+from shared.pictures import Picture
+
+if TYPE_CHECKING:
+    from shared.bootstrap import Services
+
+
+async def analyze(request: ImageRequest, services: Services, request_id: str) -> Events:
+    """The events of the analysis; the pictures are told once the model has begun.
+
+    Raises:
+        ModelNotFound, InvalidImage, UnsupportedImage, ImageTooLarge, TooManyImages: before any event.
+    """
+    options = request.options
+    model = services.models.choose(options.model)
+    taken = await services.intake.take(request.images)
+    parts = [image_part(picture.url, options.detail) for picture in taken]
+    asked = turn(f"images_{request_id}", options, model, services.settings, [user_message(options.instructions, parts)])
+    async with aclosing(services.openai.stream(asked)) as events:
+        async for event in events:
+            yield event
+            if isinstance(event, Started):
+                for picture in taken:
+                    if isinstance(picture, Picture):
+                        yield _told(picture)
+
+
+def _told(picture: Picture) -> PictureTaken:
+    return PictureTaken(picture.media_type, picture.width, picture.height, len(picture.data), picture.changed)
