@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from shared.errors import InvalidRequest
 from shared.requests import OLDER_TOKEN_NAMES, Incoming, Options, Strict, check, read_json, settle, type_of
@@ -13,6 +13,9 @@ from shared.ui_messages import from_ui_messages, is_ui_body
 if TYPE_CHECKING:
     from shared.settings import Settings
 
+MOST_PARTS = 100
+"""Parts of one message."""
+
 Role = Literal["user", "assistant", "system", "developer"]
 
 
@@ -20,7 +23,7 @@ class TextPart(Strict):
     """A piece of text."""
 
     type: Literal["text"]
-    text: str
+    text: str = Field(min_length=1)
 
 
 class ImageUrl(Strict):
@@ -50,7 +53,8 @@ Part = Annotated[
 
 
 Content = Annotated[
-    Annotated[str, Tag("text"), Field(min_length=1)] | Annotated[list[Part], Tag("parts"), Field(min_length=1)],
+    Annotated[str, Tag("text"), Field(min_length=1)]
+    | Annotated[list[Part], Tag("parts"), Field(min_length=1, max_length=MOST_PARTS, fail_fast=True)],
     Discriminator(_content_kind, custom_error_type="content", custom_error_message="must be text or a list of parts"),
 ]
 
@@ -61,6 +65,12 @@ class Message(Strict):
     role: Role
     content: Content
 
+    @model_validator(mode="after")
+    def _images_are_the_users(self) -> Self:
+        if self.role != "user" and any(isinstance(part, ImagePart) for part in self.parts):
+            raise ValueError("only a user's message may hold images")
+        return self
+
     @property
     def parts(self) -> list[TextPart | ImagePart]:
         """The content as parts, whichever form it has."""
@@ -70,7 +80,7 @@ class Message(Strict):
 class ChatRequest(Options):
     """A conversation, and how it should be answered."""
 
-    messages: list[Message] = Field(min_length=1)
+    messages: list[Message] = Field(min_length=1, fail_fast=True)
     instructions: str | None = Field(default=None, description="What the model should be, before the conversation.")
 
 
@@ -86,7 +96,8 @@ def parse_chat(incoming: Incoming, settings: Settings) -> ChatRequest:
     body = read_json(incoming)
     if is_ui_body(body):
         body = from_ui_messages(body, known=ChatRequest.model_fields.keys() | set(OLDER_TOKEN_NAMES))
-    request = check(ChatRequest, settle(body, incoming))
-    if len(request.messages) > settings.max_messages:
+    messages = body.get("messages")
+    # Before the check, which costs time for each.
+    if isinstance(messages, list) and len(messages) > settings.max_messages:
         raise InvalidRequest(f"messages: at most {settings.max_messages} are allowed. Send fewer, or a summary.")
-    return request
+    return check(ChatRequest, settle(body, incoming))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
+
+HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*|[0-9a-f:]*::?[0-9a-f:]*")
+"""A name of letters, digits and hyphens, or an IP address."""
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -15,9 +19,9 @@ def endpoint_problem(endpoint: str, *, development: bool) -> str | None:
         host, _ = parts.hostname, parts.port
     except ValueError:
         return f"is no URL. {example}"
-    if not host or parts.scheme not in ("https", "http"):
+    if not host or not HOST.fullmatch(host) or parts.scheme not in ("https", "http"):
         return f"is no https URL. {example}"
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if "@" in parts.netloc or parts.query or parts.fragment:
         return f"must have no user, query or fragment. {example}"
     if parts.scheme == "http" and not (development and host in LOOPBACK_HOSTS):
         return "must begin with https://. (Plain http is only for loopback on a development host.)"

@@ -31,4 +31,6 @@ async def read(request: Request, *, max_bytes: int, within: float) -> Incoming:
                     raise too_large
     except TimeoutError:
         raise BodyTimeout from None
-    return Incoming(bytes(body), dict(request.headers.items()), dict(request.query_params.items()))
+    # A header that comes several times is one list.
+    headers = {name: ", ".join(request.headers.getlist(name)) for name in request.headers}
+    return Incoming(bytes(body), headers, dict(request.query_params.items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +23,17 @@ Family = Literal["chat", "reasoning"]
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
 
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$"
+"""What a model or a deployment may be called."""
+
+
 class ModelSettings(BaseModel):
     """One entry of the setting `MODELS`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     deployment: str | None = Field(
-        default=None, min_length=1, description="The deployment's name; default: the entry's name."
+        default=None, pattern=NAME, description="The deployment's name; default: the entry's name."
     )
     endpoint: str | None = Field(
         default=None, min_length=1, description="Its resource; default: AZURE_OPENAI_ENDPOINT."
@@ -64,6 +69,8 @@ def read_model_map(value: Any) -> Any:
         raise ValueError(f"is not valid JSON: {error}.") from None
     if not isinstance(entries, dict) or not entries:
         raise ValueError('must be a JSON object with at least one entry, as {"NAME": {"deployment": "…"}}.')
+    if not all(re.match(NAME, name) for name in entries):
+        raise ValueError("has an entry whose name is none: use letters, digits, dots, hyphens and underscores.")
     return entries
 
 

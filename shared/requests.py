@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 from pydantic_core import from_json
 
 from shared.errors import FeatureRetired, InvalidJson, InvalidRequest, UnsupportedMediaType
@@ -15,6 +16,12 @@ from shared.models import ReasoningEffort
 Checked = TypeVar("Checked", bound=BaseModel)
 
 OLDER_TOKEN_NAMES = ("max_tokens", "max_completion_tokens")
+
+MOST_COMMAS = 1_000_000
+MOST_ITEMS = 10_000
+MOST_FIELDS = 1_000
+LONGEST_SCHEMA = 100_000
+"""Bounds on a body's structure: checking costs time for every value, and a mistake memory."""
 
 RETIRED = frozenset({"enhancements", "dataSources", "data_sources"})
 """What the retired `/extensions` API took."""
@@ -51,11 +58,21 @@ def type_of(value: Any) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
+def _small_and_finite(schema: dict[str, Any]) -> dict[str, Any]:
+    try:
+        size = len(json.dumps(schema, allow_nan=False))
+    except ValueError:
+        raise ValueError("must hold no number that is not finite") from None
+    if size > LONGEST_SCHEMA:
+        raise ValueError(f"must be at most {LONGEST_SCHEMA} characters of JSON")
+    return schema
+
+
 class JsonSchema(Strict):
     """A JSON schema that the answer's text must fit."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    schema_: dict[str, Any] = Field(alias="schema")
+    schema_: Annotated[dict[str, Any], AfterValidator(_small_and_finite)] = Field(alias="schema")
     strict: bool = True
     description: str | None = None
 
@@ -113,6 +130,9 @@ def read_json(incoming: Incoming) -> dict[str, Any]:
     """
     if incoming.media_type != "application/json":
         raise UnsupportedMediaType("Send the body as JSON, with the header 'Content-Type: application/json'.")
+    # Every value of a list or an object but one has its comma: what costs seconds to read is refused unread.
+    if incoming.body.count(b",") > MOST_COMMAS:
+        raise InvalidRequest("The body has too many values. Send a shorter conversation.")
     try:
         body = from_json(incoming.body, allow_inf_nan=False)
     except ValueError:
@@ -121,12 +141,25 @@ def read_json(incoming: Incoming) -> dict[str, Any]:
         ) from None
     if not isinstance(body, dict):
         raise InvalidJson("The body must be a JSON object.")
+    _check_size(body)
     if retired := RETIRED & body.keys():
         raise FeatureRetired(
             f"{', '.join(sorted(retired))}: Azure OpenAI has retired this. Send the pictures to /api/images/analyze:"
             " today's models read text in pictures and find objects by themselves."
         )
     return body
+
+
+def _check_size(value: Any) -> None:
+    """Refuses objects and lists that no request needs."""
+    inside: list[Any] = [value]
+    while inside:
+        one = inside.pop()
+        if len(one) > (MOST_FIELDS if isinstance(one, dict) else MOST_ITEMS):
+            raise InvalidRequest(
+                f"The body has an object of over {MOST_FIELDS} fields, or a list of over {MOST_ITEMS} items."
+            )
+        inside += [each for each in (one.values() if isinstance(one, dict) else one) if isinstance(each, dict | list)]
 
 
 def check(kind: type[Checked], body: dict[str, Any]) -> Checked:
@@ -163,7 +196,7 @@ def _plain(message: str) -> str:
     return {
         "Extra inputs are not permitted": "is not a field of this request",
         "Field required": "is missing",
-    }.get(message, message[:1].lower() + message[1:])
+    }.get(message, message[:1].lower() + message[1:]).removeprefix("value error, ")
 
 
 def settle(body: dict[str, Any], incoming: Incoming) -> dict[str, Any]:

@@ -23,6 +23,9 @@ log = logging.getLogger("app")
 
 Result = TypeVar("Result")
 
+LAST_WORDS = 5.0
+"""Seconds after the deadline in which a caller may still read how the stream ended."""
+
 CALLER_LEFT = 499
 """For the log alone: nobody is there to receive it."""
 
@@ -186,8 +189,11 @@ class Telling:
 class EventStream(StreamingResponse):
     """A stream whose call upstream ends with it, whether the caller read it to its end, left, or never began."""
 
-    def __init__(self, telling: Telling, dialect: Dialect, record: RequestRecord, heartbeat: float) -> None:
+    def __init__(
+        self, telling: Telling, dialect: Dialect, record: RequestRecord, heartbeat: float, deadline: float
+    ) -> None:
         self._telling = telling
+        self._end = deadline + LAST_WORDS
         self._record = record
         super().__init__(
             telling.chunks(heartbeat),
@@ -204,7 +210,10 @@ class EventStream(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the stream."""
         try:
-            await super().__call__(scope, receive, send)
+            async with asyncio.timeout_at(self._end):
+                await super().__call__(scope, receive, send)
+        except TimeoutError:
+            log.warning("request %s: the caller did not read its answer to the end", self._record.request_id)
         finally:
             await self._telling.stop()
             if self._record.finish_reason is None and self._record.code is None:

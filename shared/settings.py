@@ -167,7 +167,7 @@ class Settings(BaseModel):
         "TOKEN_TIMEOUT_SECONDS", "How long a caller waits for a token when there is no valid one.", 8.0, gt=0, le=60
     )
     heartbeat: float = _setting(
-        "HEARTBEAT_SECONDS", "The longest silence of a stream; then a comment line is sent.", 15.0, gt=0, le=120
+        "HEARTBEAT_SECONDS", "The longest silence of a stream; then a comment line is sent.", 15.0, ge=0.01, le=120
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting(
         "LOG_LEVEL", "The level of the app's own log. One line a request is logged at INFO.", "INFO"
@@ -283,9 +283,11 @@ class Settings(BaseModel):
             mistakes.append(
                 Mistake("AZURE_OPENAI_DEPLOYMENT", "is not set. Set it to a deployment's name, or set MODELS.")
             )
-        if self.default_model and self.models and self.default_model not in self.models:
-            mistakes.append(Mistake("DEFAULT_MODEL", f"is not in MODELS, which has: {', '.join(self.models)}."))
-        if self.default_max_output_tokens > self.max_output_tokens:
+        offered = tuple(self.models) or (self.deployment,)
+        if self.default_model and self.default_model not in offered:
+            mistakes.append(Mistake("DEFAULT_MODEL", f"is not one of the models, which are: {', '.join(offered)}."))
+        asked = "default_max_output_tokens" in self.model_fields_set
+        if asked and self.default_max_output_tokens > self.max_output_tokens:
             mistakes.append(Mistake("DEFAULT_MAX_OUTPUT_TOKENS", "must not exceed MAX_OUTPUT_TOKENS."))
         if self.credential_kind == "workload" and not (self.client_id and self.tenant_id):
             mistakes.append(

@@ -117,5 +117,9 @@ def model_span(operation: str, deployment: str, base_url: str) -> Iterator[Model
         span.set_attribute("error.type", error.code)
         span.set_status(trace.StatusCode.ERROR)
         raise
+    except Exception as error:
+        span.set_attribute("error.type", type(error).__name__)
+        span.set_status(trace.StatusCode.ERROR)
+        raise
     finally:
         span.end()

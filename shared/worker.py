@@ -126,7 +126,7 @@ class Worker:
         except BaseException:
             await telling.stop()
             raise
-        return EventStream(telling, dialect, record, self.settings.heartbeat)
+        return EventStream(telling, dialect, record, self.settings.heartbeat, deadline)
 
     def _authenticate(self, request: Request) -> None:
         """Holds `entra`: the platform must have authenticated the caller. With `key` the host has done it.

@@ -70,8 +70,10 @@ class App:
     def start(self, environ: Mapping[str, str | None] | None = None, **options: Any) -> httpx2.Client:
         """Serves the app with these settings over those of the emulators; returns a client for `/api`."""
         settings: dict[str, str | None] = {**self.azure.environ(), **(environ or {})}
-        host = Host.start(settings, path=ROOT / "function_app.py", **options)
-        client = httpx2.Client(base_url=f"{host.url}/api/", timeout=20, event_hooks={"response": [self.told.hear]})
+        host = Host.start(settings, **{"path": ROOT / "function_app.py", **options})
+        client = httpx2.Client(
+            base_url=f"{host.url}/api/", timeout=20, trust_env=False, event_hooks={"response": [self.told.hear]}
+        )
         self._running.append((host, client))
         return client
 

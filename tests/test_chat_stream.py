@@ -219,6 +219,29 @@ def test_fifty_streams_at_once_do_not_mix(app: App) -> None:
     assert len(app.azure.identity.requests) == 1
 
 
+def test_more_callers_than_a_client_has_connections_by_default_are_all_served(app: App) -> None:
+    caller = app.start({"CONNECT_TIMEOUT_SECONDS": "1"})
+    app.azure.openai.script(*[{"gate": "all", "after": 0}] * 120)
+
+    async def all_of_them() -> set[int]:
+        limits = httpx2.Limits(max_connections=None)
+        async with httpx2.AsyncClient(base_url=caller.base_url, timeout=30, limits=limits) as client:
+            asking = [asyncio.create_task(client.post("chat", json=HELLO)) for _ in range(120)]
+            assert await asyncio.to_thread(app.azure.openai.wait_requests, 120, 20)
+            app.azure.openai.open_gate("all")
+            return {response.status_code for response in await asyncio.gather(*asking)}
+
+    assert asyncio.run(all_of_them()) == {200}
+
+
+def test_one_connection_serves_call_after_call(app: App) -> None:
+    caller = app.start()
+    for _ in range(20):
+        assert caller.post("chat", json=HELLO).status_code == 200
+    # One more may be opened when a call comes before the last one's connection is free again.
+    assert len({request.peer_port for request in app.azure.openai.requests}) <= 3
+
+
 FIRST_TURN: dict[str, Any] = {
     "id": "6dDhtR3oTsVc2bbT",
     "messages": [{"id": "u1", "role": "user", "parts": [{"type": "text", "text": "Hello"}]}],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -46,6 +48,7 @@ def user(content: Any) -> dict[str, Any]:
         (user([]), "messages.0.content: list should have at least 1 item"),
         (user([{"type": "video"}]), "messages.0.content.0: must be an object of type text or image_url."),
         (user(["Hi"]), "messages.0.content.0: must be an object of type text or image_url."),
+        (user([{"type": "text", "text": ""}]), "messages.0.content.0.text: string should have at least 1"),
         (user([{"type": "text", "text": 5}]), "messages.0.content.0.text: input should be a valid string."),
         (user([{"type": "text", "text": "Hi", "x": 1}]), "messages.0.content.0.x: is not a field of this request."),
         ({**HELLO, "temperature": "hot"}, "temperature: input should be a valid number."),
@@ -230,13 +233,106 @@ def test_an_endpoint_that_nobody_serves_is_an_unavailable_upstream(app: App) -> 
     refused(caller.post("chat", json=HELLO), 502, "upstream_unavailable")
 
 
-def test_a_fault_of_the_apps_own_is_told_without_its_text(app: App) -> None:
-    """A usage that is no number is a fault that no rule foresees."""
-    caller = app.start()
-    canary = "canary-of-the-prompt"
-    usage = '{"input_tokens":"' + canary + '"}'
-    app.azure.openai.script({"raw": ['data: {"type":"response.completed","response":{"usage":' + usage + "}}"]})
-    response = caller.post("chat", json=HELLO)
-    refused(response, 500, "internal_error")
-    assert any("ValueError" in line for line in app.told.lines)
-    assert not any(canary in line for line in app.told.lines)
+OWN_FAULT = """
+import azure.functions as func
+from azurefunctions.extensions.http.fastapi import Request, Response
+from shared.chat_request import parse_chat
+from shared.dialects.answer import chat_answer
+from shared.events import Started
+from shared.settings import Settings
+from shared.worker import Endpoint, Worker
+
+async def breaks(request, services, *rest):
+    if request.stream:
+        yield Started("1", "m", "d")
+    raise ValueError("canary-" + "of-the-prompt")
+
+worker = Worker(Settings.from_env())
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+
+@app.route(route="chat", methods=["POST"])
+async def chat(req: Request, context: func.Context) -> Response:
+    return await worker.serve(Endpoint("chat", parse_chat, breaks, chat_answer), req, context.invocation_id)
+"""
+
+
+def test_a_fault_of_the_apps_own_is_told_without_its_text(app: App, tmp_path: Path) -> None:
+    path = tmp_path / "function_app.py"
+    path.write_text(OWN_FAULT, encoding="utf-8")
+    caller = app.start(path=path)
+    refused(caller.post("chat", json=HELLO), 500, "internal_error")
+    stream = caller.post("chat", json={**HELLO, "stream": True}).text
+    assert '"code":"internal_error"' in stream
+    assert stream.endswith("data: [DONE]\n\n")
+    assert sum("failed: ValueError" in line for line in app.told.lines) == 2
+    assert not any("canary-of-the-prompt" in line for line in [*app.told.lines, stream])
+
+
+SSE_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+CUT = b"content-type: application/json\r\ncontent-length: 100\r\n\r\n{"
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "code"),
+    [
+        (b"garbage\r\n\r\n", 502, "upstream_unavailable"),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"x" * 100_000 + b"\r\n\r\n", 502, "upstream_unavailable"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\n", 502, "upstream_unavailable"),
+        (b"HTTP/1.1 429 Busy\r\nretry-after: 3\r\n" + CUT, 429, "rate_limited"),
+        (b"HTTP/1.1 503 Down\r\n" + CUT, 502, "upstream_unavailable"),
+        (b"HTTP/1.1 400 Bad\r\ncontent-length: 900000\r\n\r\n" + b"x" * 900_000, 400, "upstream_rejected"),
+        (b"HTTP/1.1 400 Bad\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc", 400, "upstream_rejected"),
+        (SSE_HEAD + b"zz\r\nbad\r\n", 502, "upstream_unavailable"),
+        (SSE_HEAD + b"5\r\ndata:\r\n", 502, "upstream_interrupted"),
+    ],
+)
+def test_an_upstream_that_breaks_http_itself_is_told_by_what_is_known(
+    app: App, answer: bytes, status: int, code: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        endpoint = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        caller = app.start({"AZURE_OPENAI_ENDPOINT": endpoint, "IDLE_TIMEOUT_SECONDS": "2"})
+
+        def serve_once() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(100_000)
+                connection.sendall(answer)
+
+        serving = threading.Thread(target=serve_once)
+        serving.start()
+        error = refused(caller.post("chat", json=HELLO), status, code)
+        serving.join()
+    if code == "rate_limited":
+        assert error["retry_after"] == 3
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"messages":[' + b"0," * 3_000_000 + b"0]}",
+        b'{"messages":[' + b"0," * 900_000 + b"0]}",
+        b'{"messages":[{"role":"user","content":[' + b"0," * 9_000 + b"0]}]}",
+        b'{"messages":[{"role":"user","content":[' + b"0," * 900_000 + b"0]}]}",
+        b'{"messages":[],' + b",".join(b'"%d":0' % number for number in range(500_000)) + b"}",
+        b'{"messages":[{"role":"user",' + b",".join(b'"%d":0' % number for number in range(5_000)) + b"}]}",
+    ],
+)
+def test_a_body_of_very_many_values_is_refused_before_it_costs_anything(caller: httpx2.Client, body: bytes) -> None:
+    """Checking each value of an allowed body took minutes and gigabytes."""
+    refused(caller.post("chat", content=body, headers={"content-type": "application/json"}), 400, "invalid_request")
+
+
+def test_too_large_or_endless_schemas_are_refused(caller: httpx2.Client) -> None:
+    for schema in (b'{"maximum":1e999}', b'{"enum":["' + b"x" * 200_000 + b'"]}'):
+        asked = b'{"type":"json_schema","json_schema":{"name":"a","schema":' + schema + b"}}"
+        body = b'{"messages":[{"role":"user","content":"Hi"}],"response_format":' + asked + b"}"
+        response = caller.post("chat", content=body, headers={"content-type": "application/json"})
+        assert "response_format.json_schema.schema: must" in refused(response, 400, "invalid_request")["message"]
+
+
+def test_an_image_in_the_models_own_message_is_refused(caller: httpx2.Client) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+    message = {"role": "assistant", "content": [picture]}
+    error = refused(caller.post("chat", json={"messages": [message]}), 400, "invalid_request")
+    assert error["message"] == "messages.0: only a user's message may hold images."

@@ -70,6 +70,10 @@ def test_an_empty_value_counts_as_absent() -> None:
         ("x.openai.azure.com", "is no https URL"),
         ("https://", "is no https URL"),
         ("https://x:port", "is no URL"),
+        ("https://a..b", "is no https URL"),
+        ("https://foo bar", "is no https URL"),
+        ("https://x.openai.azure.com;a", "is no https URL"),
+        ("https://@x.openai.azure.com", "must have no user"),
         ("https://user:pass@x.openai.azure.com", "must have no user"),
         ("https://x.openai.azure.com/?api-version=1", "must have no user, query"),
         ("https://x.openai.azure.com/v1/azure", "ends in /v1/azure, an older form"),
@@ -140,6 +144,8 @@ def test_older_names_are_understood_with_a_warning_and_the_newer_name_wins() -> 
         ('{"a": {"deploy": "x"}}', "(at a.deploy)"),
         ('{"a": {"family": "fast"}}', "(at a.family)"),
         ('{"a": {"max_output_tokens": "many"}}', "(at a.max_output_tokens)"),
+        ('{"": {}}', "has an entry whose name is none"),
+        ('{"a": {"deployment": " "}}', "(at a.deployment)"),
         ('{"a": {"endpoint": "http://x"}}', "must begin with https://. (Plain http is"),
     ],
 )
@@ -157,12 +163,21 @@ def test_the_model_map_may_be_a_file(tmp_path: Path) -> None:
 
 def test_the_default_model_must_be_in_the_map() -> None:
     assert mistakes(MODELS='{"a": {}, "b": {}}', DEFAULT_MODEL="c") == [
-        "DEFAULT_MODEL: is not in MODELS, which has: a, b."
+        "DEFAULT_MODEL: is not one of the models, which are: a, b."
     ]
 
 
+def test_a_default_model_without_a_map_is_the_deployment_or_a_mistake() -> None:
+    assert mistakes(DEFAULT_MODEL="chat") == []
+    assert mistakes(DEFAULT_MODEL="other") == ["DEFAULT_MODEL: is not one of the models, which are: chat."]
+
+
 def test_a_default_may_not_exceed_its_cap() -> None:
-    assert mistakes(MAX_OUTPUT_TOKENS="100") == ["DEFAULT_MAX_OUTPUT_TOKENS: must not exceed MAX_OUTPUT_TOKENS."]
+    assert mistakes(MAX_OUTPUT_TOKENS="100", DEFAULT_MAX_OUTPUT_TOKENS="200") == [
+        "DEFAULT_MAX_OUTPUT_TOKENS: must not exceed MAX_OUTPUT_TOKENS."
+    ]
+    # A cap below the default that nobody asked for just lowers it.
+    assert mistakes(MAX_OUTPUT_TOKENS="100") == []
 
 
 @pytest.mark.parametrize("variable", KEY_VARIABLES)
@@ -189,7 +204,11 @@ def test_a_key_on_a_laptop_is_ignored_with_one_warning(app: App) -> None:
     planted = dict.fromkeys(KEY_VARIABLES, PLANTED_KEY)
     # The SDK itself would take these from the environment.
     planted |= {
-        "OPENAI_CUSTOM_HEADERS": f"api-key: {PLANTED_KEY}\nAuthorization: Bearer {PLANTED_KEY}\nx-other: 1",
+        "OPENAI_CUSTOM_HEADERS": f"api-key: {PLANTED_KEY}\nAuthorization: Bearer {PLANTED_KEY}\nx-other: 1"
+        "\nHost: evil.example\nContent-Type: text/evil\nUser-Agent: evil\nConnection: x-evil",
+        # A proxy has no part in what is on this machine.
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "ALL_PROXY": "http://127.0.0.1:9",
         "OPENAI_ORG_ID": PLANTED_KEY,
         "OPENAI_PROJECT_ID": PLANTED_KEY,
         "OPENAI_ADMIN_KEY": PLANTED_KEY,
@@ -210,6 +229,7 @@ def test_a_key_on_a_laptop_is_ignored_with_one_warning(app: App) -> None:
         "user-agent",
     }
     assert PLANTED_KEY not in str(request)
+    assert "evil" not in str(request.headers)
     warnings = [line for line in app.told.lines if "ignored. This app reaches Azure OpenAI by its identity" in line]
     assert len(warnings) == 1
 

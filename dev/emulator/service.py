@@ -21,13 +21,17 @@ from dev.emulator.script import Script, StepT
 
 @dataclass(frozen=True)
 class Recorded:
-    """A request as it came: `headers` with lower-cased names, `query` decoded, `body` the raw bytes."""
+    """A request as it came: `headers` with lower-cased names, `query` decoded, `body` the raw bytes.
+
+    `peer_port` is the caller's, so one for each connection.
+    """
 
     method: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    peer_port: int = 0
 
     def json(self) -> Any:
         """The body, decoded from JSON. Raises ValueError when it is not."""
@@ -149,6 +153,7 @@ class Service(abc.ABC, Generic[StepT]):
                 dict(request.query),
                 {name.lower(): value for name, value in request.headers.items()},
                 await request.read(),
+                request.transport.get_extra_info("peername")[1] if request.transport else 0,
             )
             exchange = Exchange(request, recorded)
             with self._changed:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -131,7 +132,8 @@ class TokenKeeper:
         token = self._token
         if token is None or not token.serves(now):
             return (await self._renewed()).value
-        if token.due(now) and now >= self._not_before:
+        # A pause longer than the longest means that the clock was set back.
+        if token.due(now) and not 0 < self._not_before - now <= RETRY_AFTER_FAILURE[1]:
             self._take_off()
         return token.value
 
@@ -146,7 +148,7 @@ class TokenKeeper:
             return await self.token()
         if self._flight is None or self._flight.done():
             now = self._clock()
-            if now - self._forced_at < FORCED_AT_MOST_EVERY:
+            if 0 <= now - self._forced_at < FORCED_AT_MOST_EVERY:
                 return None
             self._forced_at = now
         value = (await self._renewed()).value
@@ -179,8 +181,8 @@ class TokenKeeper:
                     await _quietly(credential.close())
             now = self._clock()
             token = _Token(answer.token, now, float(answer.expires_on))
-            if now >= token.expires_at:
-                raise ValueError("expired")
+            if now >= token.expires_at or not re.fullmatch(r"[!-~]+", token.value):
+                raise ValueError("expired, or nothing that fits into a header")
         except Exception as error:  # noqa: BLE001 - whatever it is, there is no token
             self._not_before = self._clock() + self._pause
             self._pause = min(self._pause * 2, RETRY_AFTER_FAILURE[1])

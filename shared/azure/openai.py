@@ -9,10 +9,13 @@ from contextlib import aclosing
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
+from pydantic_core import from_json
+
 from shared import errors
 from shared.azure.identity import TokenKeeper
 from shared.azure.refusal import refusal
 from shared.azure.responses_api import Reading, Turn
+from shared.endpoint import LOOPBACK_HOSTS
 from shared.events import Events
 from shared.sse import Decoder
 from shared.telemetry import model_span
@@ -23,10 +26,15 @@ if TYPE_CHECKING:
 
     from shared.settings import Settings
 
-HEADERS_THAT_LEAVE = frozenset(
-    {"host", "authorization", "content-type", "content-length", "accept", "accept-encoding", "connection", "user-agent"}
-)
-"""The SDK takes more from the environment (OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID); of that, nothing leaves."""
+HEADERS_THAT_LEAVE = frozenset({"authorization", "content-length", "accept", "accept-encoding"})
+"""What is kept of a request's headers as the SDK makes them: it takes more from the environment
+(OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID). The others are set here."""
+
+LONGEST_ERROR_BODY = 64_000
+"""Bytes of a refusal that are read; its code is all that is wanted."""
+
+REST_OF_BODY = 0.25
+"""Seconds that the end of a complete answer's body may take; then its connection is not used again."""
 
 
 class OpenAI:
@@ -36,6 +44,7 @@ class OpenAI:
         self._settings = settings
         self._keeper = keeper
         self._clients: dict[str, AsyncOpenAI] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
 
     async def stream(self, turn: Turn) -> Events:
         """One turn of a model, from `Started` to `Finished`.
@@ -43,18 +52,25 @@ class OpenAI:
         Raises:
             AppError: nothing came (before `Started`), or the answer broke off (after it).
         """
-        reading = Reading(turn)
         with model_span("chat", turn.model.deployment, turn.model.base_url) as span:
-            async with aclosing(self._chunks(turn)) as chunks:
-                decoder = Decoder()
-                async for chunk in chunks:
-                    for sent in decoder.feed(chunk):
-                        for event in reading.read(sent):
-                            span.see(event)
-                            yield event
-                    if reading.done:
-                        return
-            raise errors.UpstreamInterrupted
+            response = await self._send(turn)
+            reading, decoder = Reading(turn), Decoder()
+            try:
+                async with aclosing(self._chunks(response)) as chunks:
+                    async for chunk in chunks:
+                        for sent in decoder.feed(chunk):
+                            for event in reading.read(sent):
+                                span.see(event)
+                                yield event
+                        if reading.done:
+                            return
+                raise errors.UpstreamInterrupted
+            finally:
+                if reading.done:
+                    self._retire(response)
+                else:
+                    # This cancels the generation upstream when the caller has left.
+                    await response.aclose()
 
     async def warm_up(self) -> None:
         """Loads the SDK. It sends nothing."""
@@ -62,33 +78,57 @@ class OpenAI:
 
     async def close(self) -> None:
         """Closes the connections of every client."""
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
         clients, self._clients = list(self._clients.values()), {}
         for client in clients:
             await client.close()
 
-    async def _chunks(self, turn: Turn) -> AsyncGenerator[bytes, None]:
+    async def _chunks(self, response: httpx2.Response) -> AsyncGenerator[bytes, None]:
+        body = response.aiter_bytes()
+        try:
+            while True:
+                # The transport's own time-out is lost when a chunk is malformed.
+                async with asyncio.timeout(self._settings.idle_timeout):
+                    try:
+                        chunk = await anext(body)
+                    except StopAsyncIteration:
+                        return
+                yield chunk
+        except Exception as error:  # noqa: BLE001 - the transport raises more than its documented errors
+            raise _translated(error, errors.UpstreamInterrupted) from None
+
+    def _retire(self, response: httpx2.Response) -> None:
+        """Reads a complete answer's body to its end beside the caller: a connection that is cut serves no more."""
+
+        async def read_on() -> None:
+            try:
+                async with asyncio.timeout(REST_OF_BODY), aclosing(self._chunks(response)) as chunks:
+                    async for _ in chunks:
+                        pass
+            except (TimeoutError, errors.AppError):
+                pass
+            finally:
+                await response.aclose()
+
+        task = asyncio.create_task(read_on())
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def _send(self, turn: Turn) -> httpx2.Response:
+        """The response to one turn, its body not yet read; a token that is refused is replaced once."""
         client = await self._client(turn.model.base_url)
         token = await self._keeper.token()
         try:
-            response = await self._post(client, turn, token)
+            return await self._post(client, turn, token)
         except errors.UpstreamUnauthorized:
             another = await self._keeper.another(token)
             if another is None:
                 raise
-            response = await self._post(client, turn, another)
-        import httpx2
-
-        try:
-            async for chunk in response.aiter_bytes():
-                yield chunk
-        except httpx2.HTTPError as error:
-            raise errors.UpstreamTimeout if _timed_out(error) else errors.UpstreamInterrupted from None
-        finally:
-            # This cancels the generation upstream when the caller has left.
-            await response.aclose()
+            return await self._post(client, turn, another)
 
     async def _post(self, client: AsyncOpenAI, turn: Turn, token: str) -> httpx2.Response:
-        """The response to one request, its body not yet read."""
         import httpx2
         import openai
 
@@ -109,16 +149,20 @@ class OpenAI:
                     }
                 },
             )
-            return cast(httpx2.Response, response)
-        except openai.APIStatusError as error:
-            raise refusal(error.status_code, error.response.headers, error.body) from None
-        except openai.OpenAIError as error:
-            raise errors.UpstreamTimeout if _timed_out(error) else errors.UpstreamUnavailable from None
+        except Exception as error:  # noqa: BLE001 - as above
+            raise _translated(error, errors.UpstreamUnavailable) from None
+        return cast(httpx2.Response, response)
 
     async def _client(self, base_url: str) -> AsyncOpenAI:
         if base_url not in self._clients:
             await self.warm_up()
-            self._clients.setdefault(base_url, self._new_client(base_url))
+            try:
+                self._clients.setdefault(base_url, self._new_client(base_url))
+            except Exception:  # noqa: BLE001 - the environment has a hundred ways to be wrong here
+                raise errors.Misconfigured(
+                    "The app's HTTP client cannot be made. Its operator should check SSL_CERT_FILE, SSL_CERT_DIR and"
+                    " the proxy variables of its environment."
+                ) from None
         return self._clients[base_url]
 
     def _new_client(self, base_url: str) -> AsyncOpenAI:
@@ -128,16 +172,25 @@ class OpenAI:
         # At DEBUG the SDK logs whole requests, and OPENAI_LOG could turn that on; httpx2 logs a line a request.
         for name in ("openai", "httpx2", "httpcore2"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        address = httpx2.URL(base_url)
 
         async def keep_to_the_list(request: httpx2.Request) -> None:
             for name in set(request.headers) - HEADERS_THAT_LEAVE:
                 del request.headers[name]
+            request.headers["host"] = address.netloc.decode()
+            request.headers["content-type"] = "application/json"
+            request.headers["user-agent"] = f"keyless-ai-backend openai-python/{openai.__version__}"
+
+        async def refuse_here(response: httpx2.Response) -> None:
+            # The SDK would read a refusal's body to its end, however long, and trip over one that breaks off.
+            if not response.is_success:
+                raise refusal(response.status_code, response.headers, await _code_of(response))
 
         settings = self._settings
         return openai.AsyncOpenAI(
             base_url=base_url,
-            # A provider, so that the SDK reads no key from the environment.
-            api_key=self._keeper.token,
+            # A provider, so that the SDK reads no key from the environment. Each request has its own token.
+            api_key=_no_key,
             organization="",
             project="",
             max_retries=0,
@@ -145,18 +198,44 @@ class OpenAI:
             http_client=openai.DefaultAioHttpClient(
                 # A redirect would carry the prompt to another origin.
                 follow_redirects=False,
+                # What is on this machine has no part with a proxy.
+                trust_env=address.host not in LOOPBACK_HOSTS,
                 timeout=httpx2.Timeout(
                     settings.idle_timeout, connect=settings.connect_timeout, pool=settings.connect_timeout
                 ),
-                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=60),
-                event_hooks={"request": [keep_to_the_list]},
+                # Zero is aiohttp's word for no limit; how many calls there may be is not the transport's to say.
+                limits=httpx2.Limits(max_connections=0, keepalive_expiry=60),
+                event_hooks={"request": [keep_to_the_list], "response": [refuse_here]},
             ),
         )
 
 
-def _timed_out(error: BaseException) -> bool:
-    # The SDK's aiohttp transport calls a refused or lost connection a time-out too; the cause tells them apart.
+async def _no_key() -> str:
+    return ""
+
+
+async def _code_of(response: httpx2.Response) -> Any:
+    """The body of a refusal as JSON, or None when it is none, too long, or does not come."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(REST_OF_BODY):
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > LONGEST_ERROR_BODY:
+                    return None
+        return from_json(bytes(body))
+    except Exception:  # noqa: BLE001 - the status says enough
+        return None
+    finally:
+        await response.aclose()
+
+
+def _translated(error: Exception, otherwise: type[errors.AppError]) -> errors.AppError:
+    """What a failure of the transport means. The SDK's own calls a refused or lost connection a time-out too; the cause
+    tells them apart."""
+    if isinstance(error, errors.AppError):
+        return error
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, TimeoutError):
         cause = cause.__cause__
-    return cause is not None
+    return otherwise() if cause is None else errors.UpstreamTimeout()

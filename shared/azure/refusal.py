@@ -7,6 +7,9 @@ from typing import Any
 
 from shared import errors
 
+LONGEST_WAIT = 7 * 24 * 3600.0
+"""Seconds; what asks for more is not meant."""
+
 ROLE_LAG = 60.0
 """Seconds after which a missing role is worth another try: a new assignment takes some minutes to take effect."""
 
@@ -45,6 +48,6 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             seconds = float(headers.get(name, "")) * unit
         except ValueError:
             continue
-        if 0 <= seconds < float("inf"):
+        if 0 <= seconds <= LONGEST_WAIT:
             return seconds
     return None

@@ -135,7 +135,7 @@ class Reading:
             yield Started(self.turn.id, self.turn.model.name, self.turn.model.deployment)
         try:
             yield from self._event(kind, event)
-        except (TypeError, KeyError, AttributeError):
+        except (TypeError, KeyError, AttributeError, ValueError, OverflowError):
             raise UpstreamInterrupted from None
 
     def _event(self, kind: str, event: dict[str, Any]) -> Iterator[Event]:

@@ -135,6 +135,8 @@ async def test_a_short_lived_token_is_used_while_it_lives(azure: Emulators, keep
         {"broken": "not-json"},
         {"broken": "no-token"},
         {"broken": "empty"},
+        {"token": "a\r\nb"},
+        {"token": "ünïcode"},
     ],
 )
 async def test_an_endpoint_that_fails_is_told_within_the_time_out(
