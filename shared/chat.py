@@ -6,6 +6,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from shared.azure.responses_api import message_item, turn
+from shared.call import Call
 from shared.chat_request import ChatRequest, ImagePart
 from shared.events import Events
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from shared.bootstrap import Services
 
 
-async def chat(request: ChatRequest, services: Services, request_id: str) -> Events:
+async def chat(request: ChatRequest, services: Services, call: Call) -> Events:
     """The events of the answer.
 
     Raises:
@@ -24,7 +25,7 @@ async def chat(request: ChatRequest, services: Services, request_id: str) -> Eve
     pictures = await services.intake.take([part.image_url.url for part in parts if isinstance(part, ImagePart)])
     urls = (picture.url for picture in pictures)
     items = [message_item(message, urls) for message in request.messages]
-    asked = turn(f"chat_{request_id}", request, model, services.settings, items, request.instructions)
-    async with aclosing(services.openai.stream(asked)) as events:
+    asked = turn(f"chat_{call.id}", request, model, services.settings, items, request.instructions)
+    async with aclosing(services.openai.stream(asked, call)) as events:
         async for event in events:
             yield event

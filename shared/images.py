@@ -6,6 +6,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from shared.azure.responses_api import image_part, turn, user_message
+from shared.call import Call
 from shared.events import Events, PictureTaken, Started
 from shared.image_request import ImageRequest
 from shared.pictures import Picture
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from shared.bootstrap import Services
 
 
-async def analyze(request: ImageRequest, services: Services, request_id: str) -> Events:
+async def analyze(request: ImageRequest, services: Services, call: Call) -> Events:
     """The events of the analysis; the pictures are told once the model has begun.
 
     Raises:
@@ -24,8 +25,8 @@ async def analyze(request: ImageRequest, services: Services, request_id: str) ->
     model = services.models.choose(options.model)
     taken = await services.intake.take(request.images)
     parts = [image_part(picture.url, options.detail) for picture in taken]
-    asked = turn(f"images_{request_id}", options, model, services.settings, [user_message(options.instructions, parts)])
-    async with aclosing(services.openai.stream(asked)) as events:
+    asked = turn(f"images_{call.id}", options, model, services.settings, [user_message(options.instructions, parts)])
+    async with aclosing(services.openai.stream(asked, call)) as events:
         async for event in events:
             yield event
             if isinstance(event, Started):

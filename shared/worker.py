@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from shared import incoming
 from shared.bootstrap import Services, connect
+from shared.call import Call
 from shared.dialects.ui_stream import UiStream
 from shared.errors import AppError, Misconfigured, Unauthorized
 from shared.events import Events
@@ -49,7 +50,7 @@ class Endpoint(Generic[Asked]):
 
     name: str
     parse: Callable[[Incoming, Settings], Asked]
-    run: Callable[[Asked, Services, str], Events]
+    run: Callable[[Asked, Services, Call], Events]
     fold: Callable[[Asked, Events], Awaitable[dict[str, Any] | str]]
 
 
@@ -110,12 +111,12 @@ class Worker:
 
     async def _answer(self, endpoint: Endpoint[Asked], request: Request, record: RequestRecord) -> Response:
         deadline = asyncio.get_running_loop().time() + self.settings.request_timeout
-        self._authenticate(request)
+        call = Call(record.request_id, deadline, self._authenticate(request))
         services = self.services
         came = await incoming.read(request, max_bytes=self.settings.max_body_bytes, within=self.settings.body_timeout)
         asked = endpoint.parse(came, self.settings)
         record.stream = asked.stream
-        events = record.watch(endpoint.run(asked, services, record.request_id))
+        events = record.watch(endpoint.run(asked, services, call))
         if not asked.stream:
             answer = await while_caller_waits(request, before(deadline, endpoint.fold(asked, events)))
             return whole_response(answer, record.request_id)
@@ -128,16 +129,18 @@ class Worker:
             raise
         return EventStream(telling, dialect, record, self.settings.heartbeat, deadline)
 
-    def _authenticate(self, request: Request) -> None:
+    def _authenticate(self, request: Request) -> str | None:
         """Holds `entra`: the platform must have authenticated the caller. With `key` the host has done it.
 
-        The header can be sent by anyone, so it counts only where the platform sets it itself.
+        Returns who the caller is, where the platform says so. Its headers can be sent by anyone, so they count only
+        where the platform sets them itself.
         """
         settings = self.settings
-        if settings.caller_auth == "key" or (settings.development and not settings.enforce_caller_auth):
-            return
-        if not (settings.website_auth_enabled and request.headers.get("x-ms-client-principal")):
+        trusted = settings.website_auth_enabled and bool(request.headers.get("x-ms-client-principal"))
+        enforced = settings.caller_auth == "entra" and (not settings.development or settings.enforce_caller_auth)
+        if enforced and not trusted:
             raise Unauthorized
+        return request.headers.get("x-ms-client-principal-id") if trusted else None
 
     def _refuse(self, error: AppError, record: RequestRecord) -> Response:
         record.failed(error)

@@ -15,6 +15,7 @@ from shared import errors
 from shared.azure.identity import TokenKeeper
 from shared.azure.refusal import refusal
 from shared.azure.responses_api import Reading, Turn
+from shared.call import Call
 from shared.endpoint import LOOPBACK_HOSTS
 from shared.events import Events
 from shared.sse import Decoder
@@ -46,8 +47,8 @@ class OpenAI:
         self._clients: dict[str, AsyncOpenAI] = {}
         self._retiring: set[asyncio.Task[None]] = set()
 
-    async def stream(self, turn: Turn) -> Events:
-        """One turn of a model, from `Started` to `Finished`.
+    async def stream(self, turn: Turn, call: Call) -> Events:
+        """One turn of a model, from `Started` to `Finished`, within the call's deadline.
 
         Raises:
             AppError: nothing came (before `Started`), or the answer broke off (after it).
@@ -56,7 +57,7 @@ class OpenAI:
             response = await self._send(turn)
             reading, decoder = Reading(turn), Decoder()
             try:
-                async with aclosing(self._chunks(response)) as chunks:
+                async with aclosing(self._chunks(response, call.deadline)) as chunks:
                     async for chunk in chunks:
                         for sent in decoder.feed(chunk):
                             for event in reading.read(sent):
@@ -85,12 +86,13 @@ class OpenAI:
         for client in clients:
             await client.close()
 
-    async def _chunks(self, response: httpx2.Response) -> AsyncGenerator[bytes, None]:
+    async def _chunks(self, response: httpx2.Response, deadline: float) -> AsyncGenerator[bytes, None]:
         body = response.aiter_bytes()
+        now = asyncio.get_running_loop().time
         try:
             while True:
                 # The transport's own time-out is lost when a chunk is malformed.
-                async with asyncio.timeout(self._settings.idle_timeout):
+                async with asyncio.timeout_at(min(deadline, now() + self._settings.idle_timeout)):
                     try:
                         chunk = await anext(body)
                     except StopAsyncIteration:
@@ -104,10 +106,11 @@ class OpenAI:
 
         async def read_on() -> None:
             try:
-                async with asyncio.timeout(REST_OF_BODY), aclosing(self._chunks(response)) as chunks:
+                deadline = asyncio.get_running_loop().time() + REST_OF_BODY
+                async with aclosing(self._chunks(response, deadline)) as chunks:
                     async for _ in chunks:
                         pass
-            except (TimeoutError, errors.AppError):
+            except errors.AppError:
                 pass
             finally:
                 await response.aclose()
