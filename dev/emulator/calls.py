@@ -31,21 +31,30 @@ VERBS = {
 }
 PLACE = re.compile(r"\bin\s+([A-Z][\w.'-]*(?:[/ ][A-Z][\w.'-]*)*|[\w/'-]+)")
 QUOTED = re.compile(r"[\"“']([^\"”']+)[\"”']")
+THEN = re.compile(r"\bthen\b", re.IGNORECASE)
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
 def wanted(prompt: Prompt) -> list[tuple[str, str]]:
-    """The calls that this prompt leads to, as names and JSON arguments: none once there are outputs."""
-    if prompt.outputs or prompt.tool_choice == "none":
+    """The calls that this prompt leads to, as names and JSON arguments.
+
+    What comes after a "then" in the user's words is done when the tools before it have answered; each is called once.
+    """
+    if prompt.tool_choice == "none" or (prompt.outputs and prompt.tool_choice != "auto"):
         return []
-    chosen = [tool for tool in prompt.tools if topic(tool, prompt.user_text) is not None]
+    called = {output.name for output in prompt.outputs}
+    text, chosen = prompt.user_text, list[Tool]()
+    for text in THEN.split(prompt.user_text):
+        chosen = [tool for tool in prompt.tools if tool.name not in called and topic(tool, text) is not None]
+        if chosen:
+            break
     if prompt.tool_choice == "required":
         chosen = chosen or list(prompt.tools[:1])
     elif prompt.tool_choice != "auto":
         chosen = [tool for tool in prompt.tools if tool.name == prompt.tool_choice]
     if not prompt.parallel:
         chosen = chosen[:1]
-    return [(tool.name, json.dumps(arguments(tool, prompt.user_text), ensure_ascii=False)) for tool in chosen]
+    return [(tool.name, json.dumps(arguments(tool, text), ensure_ascii=False)) for tool in chosen]
 
 
 def topic(tool: Tool, text: str) -> int | None:
@@ -68,6 +77,10 @@ def arguments(tool: Tool, text: str) -> dict[str, Any]:
 
 
 def _argument(schema: Mapping[str, Any], text: str, start: int, numbers: Iterator[str], root: Mapping[str, Any]) -> Any:
+    options = schema.get("anyOf", [])
+    if {"type": "null"} in options and not NUMBER.search(text):
+        # Null stands for the default, where the text has no number to say otherwise.
+        return None
     kinds = schema.get("type", "string")
     kinds = kinds if isinstance(kinds, list) else [kinds]
     if schema.get("enum"):

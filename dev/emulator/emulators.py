@@ -1,8 +1,9 @@
-"""Both emulators together, on one event loop: in a thread of their own, or in the foreground."""
+"""All emulators together, on one event loop: in a thread of their own, or in the foreground."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from types import TracebackType
 from typing import Any
@@ -10,20 +11,26 @@ from typing import Any
 from aiohttp import web
 
 from dev.emulator import tokens
+from dev.emulator.certificate import Authority
 from dev.emulator.control import Control
 from dev.emulator.identity import IdentityEmulator
+from dev.emulator.keyvault import KeyVaultEmulator
 from dev.emulator.openai import OpenAIEmulator
 from dev.emulator.service import Service
+from dev.emulator.weather import WeatherEmulator
 
 BODY_LIMIT = 256 * 1024**2
 
 
 class Emulators:
-    """The emulated platform: `identity` and `openai`, which trust the same tenant."""
+    """The emulated platform: `identity`, `openai` and `vault`, which trust the same tenant; and `weather`."""
 
     def __init__(self) -> None:
         self.identity = IdentityEmulator()
         self.openai = OpenAIEmulator()
+        self.vault = KeyVaultEmulator()
+        self.weather = WeatherEmulator()
+        self._authority: Authority | None = None
         self._runners: list[web.AppRunner] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -65,27 +72,44 @@ class Emulators:
         self.stop()
 
     def clear(self) -> None:
-        """Forget steps, records, gates and cancellations of both; what was set on them stays."""
-        self.identity.clear()
-        self.openai.clear()
+        """Forget steps, records, gates and cancellations of all; what was set on them stays."""
+        for service in self._services:
+            service.clear()
 
     async def open(self, identity_port: int = 0, openai_port: int = 0) -> None:
         """Listen on 127.0.0.1, on the running loop. Raises OSError when a port is taken."""
         tokens.signing_key()
+        self._authority = self._authority or Authority()
         try:
             await self._listen(self.identity, identity_port)
             await self._listen(self.openai, openai_port)
+            await self._listen(self.vault, 0, self._authority.server_context("127.0.0.1"))
+            await self._listen(self.weather, 0)
         except OSError:
             await self.close()
             raise
 
     async def close(self) -> None:
         """Cut what is unfinished and close the sockets."""
-        self.identity.release()
-        self.openai.release()
+        for service in self._services:
+            service.release()
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()
+        if self._authority is not None:
+            self._authority.close()
+            self._authority = None
+
+    @property
+    def ca_file(self) -> str:
+        """The authority that a client of the vault must trust: a PEM file, there while the emulators listen."""
+        if self._authority is None:
+            raise RuntimeError("the emulators do not listen")
+        return self._authority.ca_file
+
+    @property
+    def _services(self) -> tuple[Service[Any], ...]:
+        return (self.identity, self.openai, self.vault, self.weather)
 
     def environ(self, client_id: str | None = None) -> dict[str, str]:
         """The variables that point the application here; with `client_id`, at this user-assigned identity."""
@@ -96,11 +120,18 @@ class Emulators:
             "IDENTITY_ENDPOINT": self.identity.endpoint,
             "IDENTITY_HEADER": self.identity.header,
         }
+        if self._authority is not None:
+            values |= {
+                "KEY_VAULT_URL": self.vault.url,
+                "KEY_VAULT_CA_FILE": self.ca_file,
+                "WEATHER_URL": self.weather.url,
+                "WEATHER_GEOCODING_URL": self.weather.url,
+            }
         if client_id is not None:
             values["AZURE_CLIENT_ID"] = client_id
         return values
 
-    async def _listen(self, service: Service[Any], port: int) -> None:
+    async def _listen(self, service: Service[Any], port: int, tls: ssl.SSLContext | None = None) -> None:
         application = web.Application(client_max_size=BODY_LIMIT)
         control = Control(service)
         application.router.add_route("*", "/control", control.handle)
@@ -110,6 +141,6 @@ class Emulators:
         runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
         await runner.setup()
         self._runners.append(runner)
-        site = web.TCPSite(runner, "127.0.0.1", port)
+        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
         await site.start()
         service.port = runner.addresses[0][1]

@@ -116,8 +116,10 @@ class Response:
 
     def _call(self, item: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "lead", _added({**item, "status": "in_progress", "arguments": ""})
-        for start in range(0, len(item["arguments"]), 8):
-            delta = item["arguments"][start : start + 8]
+        # Small pieces, as the service sends them, but never so many that a long text takes seconds.
+        piece = max(8, len(item["arguments"]) // 200)
+        for start in range(0, len(item["arguments"]), piece):
+            delta = item["arguments"][start : start + piece]
             yield "chunk", {"type": "response.function_call_arguments.delta", "item_id": item["id"], "delta": delta}
         if "no-finish" not in self.answer.quirks:
             arguments = {"arguments": item["arguments"], "name": item["name"]}

@@ -16,6 +16,10 @@ def test_the_environment_points_at_both_and_names_an_identity_if_asked() -> None
             "AZURE_OPENAI_ENDPOINT": f"http://127.0.0.1:{emulators.openai.port}",
             "IDENTITY_ENDPOINT": f"http://127.0.0.1:{emulators.identity.port}/msi/token",
             "IDENTITY_HEADER": emulators.identity.header,
+            "KEY_VAULT_URL": f"https://127.0.0.1:{emulators.vault.port}",
+            "KEY_VAULT_CA_FILE": emulators.ca_file,
+            "WEATHER_URL": f"http://127.0.0.1:{emulators.weather.port}",
+            "WEATHER_GEOCODING_URL": f"http://127.0.0.1:{emulators.weather.port}",
         }
         assert emulators.environ(client_id="abc") == {**environ, "AZURE_CLIENT_ID": "abc"}
         assert environ["AZURE_OPENAI_DEPLOYMENT"] in emulators.openai.deployments
