@@ -6,9 +6,11 @@ import azure.functions as func
 from azure.functions.warmup import WarmUpContext
 from azurefunctions.extensions.http.fastapi import JSONResponse, Request, Response
 
+from shared.agent import agent
+from shared.agent_request import parse_agent
 from shared.chat import chat as run_chat
 from shared.chat_request import parse_chat
-from shared.dialects.answer import chat_answer, image_answer
+from shared.dialects.answer import agent_answer, chat_answer, image_answer
 from shared.image_request import parse_images
 from shared.images import analyze
 from shared.settings import Settings
@@ -20,6 +22,7 @@ worker = Worker(Settings.from_env())
 CALLERS = func.AuthLevel.ANONYMOUS if worker.settings.caller_auth == "entra" else func.AuthLevel.FUNCTION
 
 CHAT = Endpoint("chat", parse_chat, run_chat, chat_answer)
+AGENT = Endpoint("agent", parse_agent, agent, agent_answer)
 IMAGES = Endpoint("images/analyze", parse_images, analyze, image_answer)
 
 app = func.FunctionApp(http_auth_level=CALLERS)
@@ -29,6 +32,12 @@ app = func.FunctionApp(http_auth_level=CALLERS)
 async def chat(req: Request, context: func.Context) -> Response:
     """A conversation in; the model's answer out, as JSON or as a stream."""
     return await worker.serve(CHAT, req, context.invocation_id)
+
+
+@app.route(route="agent", methods=["POST"])
+async def run_agent(req: Request, context: func.Context) -> Response:
+    """A conversation in; the app's own tools run until there is an answer."""
+    return await worker.serve(AGENT, req, context.invocation_id)
 
 
 @app.route(route="images/analyze", methods=["POST"])

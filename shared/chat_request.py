@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -93,11 +94,20 @@ def parse_chat(incoming: Incoming, settings: Settings) -> ChatRequest:
         InvalidRequest: a field is missing, unknown, of the wrong type or out of range.
         FeatureRetired: it asks for what Azure OpenAI no longer has.
     """
+    return check(ChatRequest, read_conversation(incoming, settings, known=ChatRequest.model_fields.keys()))
+
+
+def read_conversation(incoming: Incoming, settings: Settings, known: Collection[str]) -> dict[str, Any]:
+    """A conversation's body in this app's own shape, still to be checked. `known` are the request's fields.
+
+    Raises:
+        UnsupportedMediaType, InvalidJson, InvalidRequest, FeatureRetired.
+    """
     body = read_json(incoming)
     if is_ui_body(body):
-        body = from_ui_messages(body, known=ChatRequest.model_fields.keys() | set(OLDER_TOKEN_NAMES))
+        body = from_ui_messages(body, known={*known, *OLDER_TOKEN_NAMES})
     messages = body.get("messages")
     # Before the check, which costs time for each.
     if isinstance(messages, list) and len(messages) > settings.max_messages:
         raise InvalidRequest(f"messages: at most {settings.max_messages} are allowed. Send fewer, or a summary.")
-    return check(ChatRequest, settle(body, incoming))
+    return settle(body, incoming)

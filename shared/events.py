@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from shared.errors import AppError
 
@@ -50,6 +50,47 @@ class PictureTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputItem:
+    """An item of the model's output as the Responses API has it. For the agent alone; no dialect is told."""
+
+    item: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """The agent's next step begins: another turn of the model. The first begins with `Started`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalled:
+    """The model calls a tool. `arguments` are decoded, or the text itself where it is no JSON object."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any] | str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolReturned:
+    """A call's one result: `output`, or an `error` for the model to read. `ms` is how long it took."""
+
+    id: str
+    output: str | None
+    error: str | None
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalNeeded:
+    """A call that waits for a person. `sha256` is that of its arguments, which an approval repeats."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens spent. `cached_tokens` are part of the input, `reasoning_tokens` part of the output."""
 
@@ -69,10 +110,14 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The answer is complete, or cut at a limit or by the content filter. Terminal."""
+    """The answer is complete, or cut at a limit or by the content filter. Terminal.
+
+    `stopped_by` is the guard that ended an agent's run, if one did.
+    """
 
     reason: FinishReason
     usage: Usage
+    stopped_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,5 +127,6 @@ class Failed:
     error: AppError
 
 
-Event = Started | PictureTaken | TextDelta | ReasoningDelta | Finished | Failed
+ToolEvent = StepStarted | ToolCalled | ToolReturned | ApprovalNeeded
+Event = Started | PictureTaken | TextDelta | ReasoningDelta | OutputItem | ToolEvent | Finished | Failed
 Events = AsyncGenerator[Event, None]

@@ -129,6 +129,34 @@ class Settings(BaseModel):
         "REASONING_SUMMARY", "Whether reasoning models tell a summary of their reasoning. Empty: no.", ""
     )
 
+    agent_max_steps: int = _setting(
+        "AGENT_MAX_STEPS", "The most turns of the model in one run of the agent.", 8, ge=1, le=50
+    )
+    agent_max_tool_calls: int = _setting(
+        "AGENT_MAX_TOOL_CALLS", "The most tool calls of one run of the agent.", 24, ge=0, le=500
+    )
+    agent_max_seconds: float = _setting(
+        "AGENT_MAX_SECONDS", "After this long the agent takes no further step but answers.", 120.0, gt=0, le=220
+    )
+    agent_max_output_tokens: int = _setting(
+        "AGENT_MAX_OUTPUT_TOKENS", "The most output tokens of one run of the agent, all turns together.", 32768, ge=16
+    )
+    weather_url: str = _setting(
+        "WEATHER_URL", "The forecast API of the weather tool. Empty: no weather tool.", "https://api.open-meteo.com"
+    )
+    weather_geocoding_url: str = _setting(
+        "WEATHER_GEOCODING_URL", "Where the weather tool looks up cities.", "https://geocoding-api.open-meteo.com"
+    )
+    weather_key_secret: str = _setting(
+        "WEATHER_KEY_SECRET", "The name of the Key Vault secret with the weather provider's key, if it needs one.", ""
+    )
+    key_vault_url: str = _setting(
+        "KEY_VAULT_URL", "The Key Vault with the tools' secrets: `https://NAME.vault.azure.net`.", ""
+    )
+    key_vault_ca_file: str = _setting(
+        "KEY_VAULT_CA_FILE", "The authority of a loopback vault's certificate, on a development host alone.", ""
+    )
+
     max_body_bytes: int = _setting(
         "MAX_BODY_BYTES", "The largest request body, in bytes.", 30_000_000, ge=1024, le=100_000_000
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from pydantic_core import to_json
+
 from shared.errors import InvalidRequest
 
 
@@ -20,9 +22,9 @@ def is_ui_body(body: dict[str, Any]) -> bool:
 def from_ui_messages(body: dict[str, Any], known: Collection[str]) -> dict[str, Any]:
     """The body in this app's shape, streaming unless it says otherwise; it is still to be checked.
 
-    Of the AI SDK's messages only text and image files count. From the second turn on they carry more (`step-start`,
-    `reasoning`, tool parts, metadata); that and every key outside `known` is left out, as the SDK itself and its users
-    add keys at will.
+    Of the AI SDK's messages only text and image files count, and for the agent the tool calls of a run that goes on.
+    From the second turn on they carry more (`step-start`, `reasoning`, tool parts, metadata); that and every key
+    outside `known` is left out, as the SDK itself and its users add keys at will.
 
     Raises:
         InvalidRequest: a message or part has no such form, or a user's file is no image: it would be lost silently.
@@ -32,7 +34,35 @@ def from_ui_messages(body: dict[str, Any], known: Collection[str]) -> dict[str, 
     kept["messages"] = [
         message for index, one in enumerate(body["messages"]) if (message := _message(one, f"messages.{index}"))
     ]
+    if "steps" in known and "steps" not in kept:
+        kept["steps"] = _steps(body["messages"][-1])
     return kept
+
+
+def _steps(last: Any) -> list[dict[str, Any]]:
+    """The tool calls of a run that goes on: those of the last message, when it is the assistant's."""
+    if not isinstance(last, dict) or last.get("role") != "assistant":
+        return []
+    calls = [call for part in last.get("parts", ()) if (call := _past_call(part))]
+    return [{"tool_calls": calls}] if calls else []
+
+
+def _past_call(part: dict[str, Any]) -> dict[str, Any] | None:
+    kind = part["type"]
+    if kind != "dynamic-tool" and not kind.startswith("tool-"):
+        return None
+    call = {
+        "id": part.get("toolCallId"),
+        "name": part.get("toolName") if kind == "dynamic-tool" else kind.removeprefix("tool-"),
+        "arguments": part.get("input", {}),
+    }
+    match part.get("state"):
+        case "output-available":
+            output = part.get("output")
+            call["output"] = output if isinstance(output, str) else to_json(output).decode()
+        case "output-error":
+            call["error"] = part.get("errorText")
+    return call
 
 
 def _message(message: Any, place: str) -> dict[str, Any] | None:

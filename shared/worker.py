@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from shared import incoming
-from shared.bootstrap import Services, connect
+from shared.bootstrap import Services, connect, problems_of_places, toolbox
 from shared.call import Call
 from shared.dialects.ui_stream import UiStream
 from shared.errors import AppError, Misconfigured, Unauthorized
@@ -28,8 +28,10 @@ from shared.responses import (
     while_caller_waits,
     whole_response,
 )
-from shared.settings import Settings
+from shared.settings import Mistake, Settings
 from shared.telemetry import RequestRecord
+from shared.tools.errors import ToolDefinitionError
+from shared.tools.toolbox import Toolbox
 
 log = logging.getLogger("app")
 
@@ -57,13 +59,21 @@ class Endpoint(Generic[Asked]):
 class Worker:
     """Handles this worker's requests. Making one never fails: with bad settings it answers 503 and says why."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, make_tools: Callable[[Settings], Toolbox] = toolbox) -> None:
+        """Takes the settings, and what makes the agent's tools: those that `shared/tools` lists."""
+        mistakes = [*settings.mistakes, *problems_of_places(settings)]
+        self._tools = Toolbox(())
+        if not mistakes:
+            try:
+                self._tools = make_tools(settings)
+            except ToolDefinitionError as error:
+                mistakes.append(Mistake("shared/tools", str(error)))
+        self.settings = settings.model_copy(update={"mistakes": tuple(mistakes)})
         self._services: Services | None = None
         logging.getLogger("app").setLevel(settings.log_level)
         for warning in settings.warnings:
             log.warning("%s", warning)
-        for mistake in settings.mistakes:
+        for mistake in self.settings.mistakes:
             log.error("misconfigured: %s", mistake)
 
     @property
@@ -77,7 +87,7 @@ class Worker:
             if self.settings.mistakes:
                 named = " ".join(f"{mistake}" for mistake in self.settings.mistakes)
                 raise Misconfigured(f"The app's settings must be mended by its operator. {named}")
-            self._services = connect(self.settings)
+            self._services = connect(self.settings, self._tools)
         return self._services
 
     async def warm_up(self) -> None:

@@ -52,8 +52,8 @@ def azure(_emulators: Emulators) -> Iterator[Emulators]:
     yield _emulators
     keys = [one.path for one in _emulators.openai.requests if "api-key" in one.headers]
     told_twice = [one.path for one in _emulators.openai.requests if PLANTED_KEY in str(one.headers)]
-    _emulators.openai.clear()
-    _emulators.identity.clear()
+    _emulators.clear()
+    _emulators.vault.secrets.clear()
     _emulators.openai.clock = _emulators.identity.clock = time.time
     _emulators.openai.role_granted = True
     assert keys == told_twice == []

@@ -55,7 +55,8 @@ def test_entra_needs_no_key_beside_the_platforms_principal(app: App) -> None:
 
 def test_in_azure_entra_is_enforced_without_being_asked(app: App) -> None:
     caller = app.start(
-        {"CALLER_AUTH": "entra", "WEBSITE_SKU": "FlexConsumption", "AZURE_OPENAI_ENDPOINT": "https://x.example"}
+        {"CALLER_AUTH": "entra", "WEBSITE_SKU": "FlexConsumption", "AZURE_OPENAI_ENDPOINT": "https://x.example"},
+        allow_mistakes=True,
     )
     assert caller.post("chat", json=HELLO, headers=PRINCIPAL).status_code == 401
 

@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from shared.chat_request import Message, TextPart
 from shared.errors import AppError, ContentFiltered, RateLimited, UpstreamInterrupted, UpstreamUnavailable
-from shared.events import Event, Finished, FinishReason, ReasoningDelta, Started, TextDelta, Usage
+from shared.events import Event, Finished, FinishReason, OutputItem, ReasoningDelta, Started, TextDelta, Usage
 from shared.models import Model, ReasoningEffort
 from shared.requests import JsonSchemaFormat, Options, ResponseFormat
 from shared.sse import ServerSentEvent
@@ -35,6 +35,8 @@ class Turn:
     reasoning_effort: ReasoningEffort | None = None
     reasoning_summary: str | None = None
     response_format: ResponseFormat | None = None
+    tools: Sequence[dict[str, Any]] = ()
+    tools_off: bool = False
 
     def body(self) -> dict[str, Any]:
         """The request's body. Nothing of the caller's is stored upstream."""
@@ -53,6 +55,15 @@ class Turn:
                 body["reasoning"] = reasoning
         elif self.temperature is not None:
             body["temperature"] = self.temperature
+        if self.tools:
+            body["tools"] = list(self.tools)
+            body["parallel_tool_calls"] = True
+            if self.tools_off:
+                # They stay listed, as the conversation holds calls of them.
+                body["tool_choice"] = "none"
+            if self.model.family == "reasoning":
+                # Nothing is stored upstream: what the model thought is carried from turn to turn by the caller.
+                body["include"] = ["reasoning.encrypted_content"]
         if self.response_format is not None:
             body["text"] = {"format": _text_format(self.response_format)}
         return body
@@ -95,6 +106,16 @@ def message_item(message: Message, image_urls: Iterator[str]) -> dict[str, Any]:
 def image_part(url: str, detail: str) -> dict[str, Any]:
     """An image in a user's message."""
     return {"type": "input_image", "image_url": url, "detail": detail}
+
+
+def call_item(call_id: str, name: str, arguments: str) -> dict[str, Any]:
+    """A tool call that the model made."""
+    return {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
+
+
+def output_item(call_id: str, output: str) -> dict[str, Any]:
+    """A tool call's result."""
+    return {"type": "function_call_output", "call_id": call_id, "output": output}
 
 
 def user_message(text: str, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -146,6 +167,8 @@ class Reading:
             case "response.reasoning_summary_text.delta":
                 if text := _text(event):
                     yield ReasoningDelta(text)
+            case "response.output_item.done" if self.turn.tools:
+                yield OutputItem(event["item"])
             case "response.completed" | "response.incomplete":
                 self.done = True
                 response = event["response"]

@@ -7,8 +7,20 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from shared.agent_request import AgentRequest
 from shared.chat_request import ChatRequest
-from shared.events import Events, FinishReason, PictureTaken, Started, TextDelta, Usage
+from shared.events import (
+    ApprovalNeeded,
+    Events,
+    FinishReason,
+    PictureTaken,
+    Started,
+    StepStarted,
+    TextDelta,
+    ToolCalled,
+    ToolReturned,
+    Usage,
+)
 from shared.events import Finished as Finish
 from shared.image_request import ImageRequest
 from shared.requests import JsonObjectFormat, JsonSchemaFormat
@@ -23,7 +35,10 @@ class _Whole:
     text: str = ""
     finish_reason: FinishReason = "stop"
     usage: Usage = field(default_factory=Usage)
+    stopped_by: str | None = None
     pictures: list[PictureTaken] = field(default_factory=list)
+    steps: list[list[dict[str, Any]]] = field(default_factory=lambda: [[]])
+    pending: list[ApprovalNeeded] = field(default_factory=list)
 
     @classmethod
     async def of(cls, events: Events) -> _Whole:
@@ -38,10 +53,26 @@ class _Whole:
                     whole.pictures.append(event)
                 case TextDelta():
                     text.append(event.text)
+                case StepStarted():
+                    # The answer is what the last step says.
+                    text.clear()
+                    whole.steps.append([])
+                case ToolCalled():
+                    whole.steps[-1].append({"id": event.id, "name": event.name, "arguments": event.arguments})
+                case ToolReturned():
+                    whole.returned(event)
+                case ApprovalNeeded():
+                    whole.pending.append(event)
                 case Finish():
-                    whole.finish_reason, whole.usage = event.reason, event.usage
+                    whole.finish_reason, whole.usage, whole.stopped_by = event.reason, event.usage, event.stopped_by
         whole.text = "".join(text)
         return whole
+
+    def returned(self, result: ToolReturned) -> None:
+        """Puts a result to its call."""
+        (call,) = (call for call in self.steps[-1] if call["id"] == result.id)
+        told = {"output": result.output} if result.error is None else {"error": result.error}
+        call.update(told, ms=result.ms)
 
 
 async def chat_answer(_request: ChatRequest, events: Events) -> dict[str, Any]:
@@ -56,6 +87,25 @@ async def chat_answer(_request: ChatRequest, events: Events) -> dict[str, Any]:
         "model": whole.model,
         "message": {"role": "assistant", "content": whole.text},
         "finish_reason": whole.finish_reason,
+        "usage": asdict(whole.usage),
+    }
+
+
+async def agent_answer(_request: AgentRequest, events: Events) -> dict[str, Any]:
+    """The whole run: its last words, its steps, and what it stopped by, if anything.
+
+    Raises:
+        AppError: the run failed or broke off.
+    """
+    whole = await _Whole.of(events)
+    return {
+        "id": whole.id,
+        "model": whole.model,
+        "message": {"role": "assistant", "content": whole.text},
+        "steps": [{"tool_calls": calls} for calls in whole.steps if calls],
+        "pending": [asdict(approval) for approval in whole.pending],
+        "finish_reason": whole.finish_reason,
+        "stopped_by": whole.stopped_by,
         "usage": asdict(whole.usage),
     }
 

@@ -11,7 +11,20 @@ from typing import Any, ClassVar
 
 from pydantic_core import to_json
 
-from shared.events import Event, Failed, Finished, PictureTaken, ReasoningDelta, Started, TextDelta
+from shared.events import (
+    ApprovalNeeded,
+    Event,
+    Failed,
+    Finished,
+    OutputItem,
+    PictureTaken,
+    ReasoningDelta,
+    Started,
+    StepStarted,
+    TextDelta,
+    ToolCalled,
+    ToolReturned,
+)
 from shared.sse import encode
 
 
@@ -36,12 +49,31 @@ class UiStream:
                 return self._delta("text", event.text)
             case ReasoningDelta():
                 return self._delta("reasoning", event.text)
+            case StepStarted():
+                return self._close() + _frame({"type": "finish-step"}) + _frame({"type": "start-step"})
+            case ToolCalled():
+                call = {"toolCallId": event.id, "toolName": event.name}
+                return (
+                    self._close()
+                    + _frame({"type": "tool-input-start", **call})
+                    + _frame({"type": "tool-input-available", **call, "input": event.arguments})
+                )
+            case ToolReturned() if event.error is not None:
+                return _frame({"type": "tool-output-error", "toolCallId": event.id, "errorText": event.error})
+            case ToolReturned():
+                return _frame({"type": "tool-output-available", "toolCallId": event.id, "output": event.output})
+            case ApprovalNeeded():
+                return _frame({"type": "data-approval", "data": asdict(event)})
+            case OutputItem():
+                return b""
             case Finished():
-                metadata = {
+                metadata: dict[str, Any] = {
                     "finish_reason": event.reason,
                     "usage": asdict(event.usage),
                     "request_id": self._request_id,
                 }
+                if event.stopped_by:
+                    metadata["stopped_by"] = event.stopped_by
                 return (
                     self._close()
                     + _frame({"type": "finish-step"})

@@ -1,0 +1,283 @@
+"""A conversation in; the server's own tools run in a bounded loop until there is an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import traceback
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json, to_json
+
+from shared.agent_request import AgentRequest, PastCall, fingerprint
+from shared.azure.responses_api import Turn, call_item, message_item, output_item, turn
+from shared.call import Call
+from shared.chat_request import ImagePart
+from shared.errors import InvalidRequest, UpstreamInterrupted
+from shared.events import (
+    ApprovalNeeded,
+    Event,
+    Events,
+    Finished,
+    FinishReason,
+    OutputItem,
+    Started,
+    StepStarted,
+    ToolCalled,
+    ToolReturned,
+    Usage,
+)
+from shared.guards import Guards, Limits
+from shared.tools.errors import ToolError, UnknownToolError
+from shared.tools.tool import ToolContext
+from shared.tools.toolbox import Toolbox
+
+if TYPE_CHECKING:
+    from shared.bootstrap import Services
+
+log = logging.getLogger("app.agent")
+
+PARALLEL_CALLS = 8
+"""How many calls of one turn run at once."""
+
+LONGEST_ARGUMENTS = 100_000
+LONGEST_OUTPUT = 50_000
+"""Characters. What is longer is not run, and not given to the model: it reads how long it was."""
+
+
+async def agent(request: AgentRequest, services: Services, call: Call) -> Events:
+    """The events of one run: steps of text and tool calls, and one end.
+
+    Raises:
+        ModelNotFound, InvalidRequest, and what is wrong with an image: before any event.
+        AppError: as for chat.
+    """
+    model = services.models.choose(request.model)
+    box = services.tools
+    if request.tools is not None:
+        try:
+            box = services.tools.subset(request.tools)
+        except UnknownToolError as error:
+            raise InvalidRequest(f"tools: there is no such tool. The tools are: {', '.join(error.offered)}.") from None
+    parts = [part for message in request.messages for part in message.parts]
+    pictures = await services.intake.take([part.image_url.url for part in parts if isinstance(part, ImagePart)])
+    urls = (picture.url for picture in pictures)
+    items = [message_item(message, urls) for message in request.messages]
+    first = turn(f"agent_{call.id}", request, model, services.settings, items, request.instructions)
+    first = replace(first, tools=box.definitions())
+    limits = Limits.of(services.settings, request)
+    run = _Run(first, services, call, box, Guards(limits, asyncio.get_running_loop().time() + limits.seconds))
+    async with aclosing(run.events(request)) as events:
+        async for event in events:
+            yield event
+
+
+@dataclass(frozen=True, slots=True)
+class _ToolCall:
+    """One call that the model made: its text as it came, and decoded where it can be."""
+
+    id: str
+    name: str
+    text: str
+
+    @property
+    def arguments(self) -> dict[str, Any] | str:
+        """The decoded arguments, or the text itself where it is no JSON object, or too long to be looked at."""
+        if len(self.text) > LONGEST_ARGUMENTS:
+            return ""
+        try:
+            decoded = from_json(self.text, allow_inf_nan=False)
+        except ValueError:
+            return self.text
+        return decoded if isinstance(decoded, dict) else self.text
+
+    def item(self) -> dict[str, Any]:
+        """The call as the conversation carries it on."""
+        if len(self.text) > LONGEST_ARGUMENTS:
+            return call_item(self.id, self.name, '{"left out":"too long"}')
+        return call_item(self.id, self.name, self.text)
+
+
+class _Run:
+    """One run of the loop. `_items` is the conversation as the model sees it, and only grows."""
+
+    def __init__(self, first: Turn, services: Services, call: Call, box: Toolbox, guards: Guards) -> None:
+        self._first = first
+        self._services = services
+        self._call = call
+        self._box = box
+        self._guards = guards
+        self._items = list(first.input)
+        self._usage = Usage()
+        self._started = False
+        self._ids: set[str] = set()
+        self._calls: list[_ToolCall] = []
+        self._reason: FinishReason = "stop"
+
+    async def events(self, request: AgentRequest) -> Events:
+        """The whole run."""
+        if request.steps:
+            async with aclosing(self._resumed(request)) as events:
+                async for event in events:
+                    yield event
+        while True:
+            stopped = self._guards.stop(asyncio.get_running_loop().time()) if self._box else None
+            async with aclosing(self._turn(tools_off=stopped is not None)) as events:
+                async for event in events:
+                    yield event
+            if stopped or not self._calls:
+                break
+            pending: list[Event] = []
+            async with aclosing(self._answered(pending)) as answers:
+                async for event in answers:
+                    yield event
+            if pending:
+                for event in pending:
+                    yield event
+                stopped, self._reason = "approval", "tool_calls"
+                break
+        yield Finished(self._reason, self._usage, stopped)
+
+    async def _turn(self, *, tools_off: bool) -> Events:
+        """One turn of the model: tells its text, and takes its calls."""
+        asked = replace(
+            self._first,
+            input=tuple(self._items),
+            max_output_tokens=min(self._first.max_output_tokens, self._guards.tokens_left()),
+            tools_off=tools_off,
+        )
+        self._guards.steps += 1
+        self._calls = []
+        async with aclosing(self._services.openai.stream(asked, self._call)) as events:
+            async for event in events:
+                match event:
+                    case Started():
+                        yield StepStarted() if self._started else event
+                        self._started = True
+                    case OutputItem():
+                        if called := self._take(event.item, tools_off=tools_off):
+                            yield ToolCalled(called.id, called.name, called.arguments)
+                    case Finished():
+                        self._usage += event.usage
+                        self._guards.output_tokens += event.usage.output_tokens
+                        self._reason = event.reason
+                    case _:
+                        yield event
+
+    def _take(self, item: dict[str, Any], *, tools_off: bool) -> _ToolCall | None:
+        """Carries an item of the model's on; returns it when it is a call that is to be answered."""
+        if item.get("type") != "function_call":
+            if item.get("type") in ("message", "reasoning"):
+                self._items.append(item)
+            return None
+        texts = [item.get(name) for name in ("call_id", "name", "arguments")]
+        call_id, name, arguments = (text if isinstance(text, str) else None for text in texts)
+        if not call_id or name is None or arguments is None:
+            raise UpstreamInterrupted
+        call = _ToolCall(call_id, name, arguments)
+        # With tools off nothing is run; and an id that was there already could not be answered once.
+        if tools_off or call.id in self._ids:
+            return None
+        self._ids.add(call.id)
+        self._items.append(call.item())
+        self._calls.append(call)
+        return call
+
+    async def _answered(self, pending: list[Event]) -> AsyncGenerator[ToolReturned, None]:
+        """Runs the calls of one turn, bounded; each gets exactly one result, or goes to `pending` for a person."""
+        admitted: list[tuple[_ToolCall, str | None]] = []
+        for call in self._calls:
+            if approval := self._approval(call):
+                pending.append(approval)
+            else:
+                refusal = self._guards.admit(f"{call.name} {fingerprint(call.arguments)}")
+                admitted.append((call, refusal))
+        places = asyncio.Semaphore(PARALLEL_CALLS)
+        running = [asyncio.create_task(self._result(call, refusal, places)) for call, refusal in admitted]
+        try:
+            for task in running:
+                result = await task
+                self._items.append(output_item(result.id, result.error or result.output or ""))
+                yield result
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    def _approval(self, call: _ToolCall) -> ApprovalNeeded | None:
+        """What a person must decide, if the call is of a consequential tool and could run at all."""
+        tool = self._box.get(call.name)
+        if tool is None or not tool.approval or not isinstance(call.arguments, dict):
+            return None
+        try:
+            tool.parse(call.text)
+        except ToolError:
+            return None
+        return ApprovalNeeded(call.id, call.name, call.arguments, fingerprint(call.arguments))
+
+    async def _result(self, call: _ToolCall, refusal: str | None, places: asyncio.Semaphore) -> ToolReturned:
+        async with places:
+            began = time.perf_counter()
+            output, error = (None, refusal) if refusal else await self._run_tool(call)
+            return ToolReturned(call.id, output, error, round((time.perf_counter() - began) * 1000, 1))
+
+    async def _run_tool(self, call: _ToolCall) -> tuple[str | None, str | None]:
+        """A tool's output, or the error that the model reads. Nothing that a tool does ends the run."""
+        tool = self._box.get(call.name)
+        if tool is None:
+            return None, f"There is no such tool. The tools are: {', '.join(self._box.names)}."
+        if len(call.text) > LONGEST_ARGUMENTS:
+            return None, f"The arguments are too long: at most {LONGEST_ARGUMENTS} characters."
+        services = self._services
+        context = ToolContext(self._call.caller, self._deadline(), services.secrets, services.egress)
+        try:
+            output = await tool.run(call.text, context)
+        except ToolError as error:
+            return None, str(error)
+        except Exception as error:  # noqa: BLE001 - its text is for nobody: it can hold anything
+            where = "".join(traceback.format_tb(error.__traceback__))
+            log.error("request %s: tool %s failed: %s\n%s", self._call.id, tool.name, type(error).__name__, where)
+            return None, "The tool failed. Try something else, or answer without it."
+        if len(output) > LONGEST_OUTPUT:
+            return (
+                None,
+                f"The result is too large: {len(output)} characters, and at most {LONGEST_OUTPUT}. Ask for less.",
+            )
+        return output, None
+
+    def _deadline(self) -> float:
+        """When a tool must be done, on `time.monotonic()`."""
+        left = min(self._guards.ends, self._call.deadline) - asyncio.get_running_loop().time()
+        return time.monotonic() + left
+
+    async def _resumed(self, request: AgentRequest) -> Events:
+        """Puts an earlier answer's steps into the conversation, and carries out what was decided."""
+        decisions = {approval.id: approval.decision for approval in request.approvals}
+        self._started = True
+        yield Started(self._first.id, self._first.model.name, self._first.model.deployment)
+        for past in (call for step in request.steps for call in step.tool_calls):
+            call = _ToolCall(past.id, past.name, _text(past))
+            self._ids.add(call.id)
+            self._items.append(call.item())
+            if not past.pending:
+                self._items.append(output_item(call.id, past.error or past.output or ""))
+                continue
+            yield ToolCalled(call.id, call.name, call.arguments)
+            refusal = None
+            if decisions[call.id] == "refused":
+                refusal = "The user refused this call. Do not try it again."
+            elif self._approval(call) is None:
+                refusal = (
+                    "This call can't be approved: it is of no tool that asks for approval, or its arguments are wrong."
+                )
+            result = await self._result(call, refusal or self._guards.admit(call.id), asyncio.Semaphore())
+            self._items.append(output_item(call.id, result.error or result.output or ""))
+            yield result
+
+
+def _text(call: PastCall) -> str:
+    return call.arguments if isinstance(call.arguments, str) else to_json(call.arguments).decode()
