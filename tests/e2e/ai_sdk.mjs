@@ -1,11 +1,11 @@
-// Two turns of a conversation, by the AI SDK's own transport and reader, as `useChat` does them.
-// Usage: node ai_sdk.mjs PACKAGE URL. Prints one line of JSON a turn: {message, parts, errors}.
-const [name, api] = process.argv.slice(2);
+// Turns of a conversation, by the AI SDK's own transport and reader, as `useChat` does them.
+// Usage: node ai_sdk.mjs PACKAGE URL TEXT... Prints one line of JSON a turn: {message, parts, errors}.
+const [name, api, ...texts] = process.argv.slice(2);
 const { DefaultChatTransport, readUIMessageStream } = await import(name);
 
 const transport = new DefaultChatTransport({ api });
 const messages = [];
-for (const text of ["Hello", "And again"]) {
+for (const text of texts) {
   messages.push({ id: `u${messages.length}`, role: "user", parts: [{ type: "text", text }] });
   const stream = await transport.sendMessages({ chatId: "c", messages, trigger: "submit-message" });
   const [forMessage, forParts] = stream.tee();

@@ -21,13 +21,16 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def two_turns(app: App, version: str) -> list[dict[str, Any]]:
-    """What the SDK made of two turns."""
-    url = f"{app.start().base_url}chat"
-    run = subprocess.run(
-        ["node", "ai_sdk.mjs", version, url], cwd=HERE, capture_output=True, text=True, check=True, timeout=30
-    )
+def turns(app: App, version: str, path: str, *texts: str) -> list[dict[str, Any]]:
+    """What the SDK made of one turn for each text."""
+    command = ["node", "ai_sdk.mjs", version, f"{app.start().base_url}{path}", *texts]
+    run = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=True, timeout=30)
     return [json.loads(line) for line in run.stdout.splitlines()]
+
+
+def two_turns(app: App, version: str) -> list[dict[str, Any]]:
+    """What the SDK made of two turns of chat."""
+    return turns(app, version, "chat", "Hello", "And again")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -50,3 +53,25 @@ def test_the_sdk_reads_an_answer_that_broke_off_as_one_error(app: App, version: 
     assert first["parts"][-3:] == ["text-end", "data-error", "error"]
     assert first["message"]["parts"][-1]["text"] == "Good "
     assert second["errors"] == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_sdk_reads_a_run_of_the_agent_and_goes_on_from_it(app: App, version: str) -> None:
+    question = "What is the weather in Paris and the current time in Europe/Paris? Then use the calculator on '6 * 7'."
+    first, second = turns(app, version, "agent", question, "Thank you.")
+    assert first["errors"] == second["errors"] == []
+    tools = [part for part in first["message"]["parts"] if part["type"].startswith("tool-")]
+    assert {part["type"] for part in tools} == {"tool-current_time", "tool-weather", "tool-calculator"}
+    assert {part["state"] for part in tools} == {"output-available"}
+    assert sum(part["type"] == "step-start" for part in first["message"]["parts"]) == 3
+    assert second["message"]["parts"][-1]["state"] == "done"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_sdk_reads_a_failed_call_as_a_part(app: App, version: str) -> None:
+    app.azure.openai.script({"tool_calls": [{"name": "calculator", "arguments": "no json"}]}, {"text": "Sorry."})
+    (turn,) = turns(app, version, "agent", "Go.")
+    assert turn["errors"] == []
+    (failed,) = (part for part in turn["message"]["parts"] if part["type"] == "tool-calculator")
+    assert failed["state"] == "output-error"
+    assert turn["message"]["parts"][-1]["text"] == "Sorry."
