@@ -123,8 +123,11 @@ class Worker:
         deadline = asyncio.get_running_loop().time() + self.settings.request_timeout
         call = Call(record.request_id, deadline, self._authenticate(request))
         services = self.services
-        came = await incoming.read(request, max_bytes=self.settings.max_body_bytes, within=self.settings.body_timeout)
-        asked = endpoint.parse(came, self.settings)
+        settings = self.settings
+        came = await incoming.read(request, max_bytes=settings.max_body_bytes, within=settings.body_timeout)
+        asked = endpoint.parse(came, settings)
+        # It may be megabytes, and the answer takes long.
+        del came
         record.stream = asked.stream
         events = record.watch(endpoint.run(asked, services, call))
         if not asked.stream:
