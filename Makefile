@@ -1,8 +1,11 @@
 # Needs nothing but make and a Python 3.11, 3.12 or 3.13. PYTHON= names another one, PORT= another port.
-PYTHON ?= python3
 PORT ?= 7071
 VENV ?= .venv
 ARGS ?=
+
+# The Python of an environment that is there already, unless another one is named.
+THERE := $(shell $(VENV)/bin/python -c "import sys; print((3, 11) <= sys.version_info[:2] <= (3, 13))" 2>/dev/null)
+PYTHON ?= $(if $(filter True,$(THERE)),$(VENV)/bin/python,python3)
 
 VERSION := $(shell $(PYTHON) -c "import sys; print('%d.%d.%d' % sys.version_info[:3])" 2>/dev/null)
 INSTALLED := $(VENV)/installed-$(VERSION)
@@ -12,7 +15,7 @@ RUN := $(VENV)/bin/python -m
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help start emulators test check format install clients clean
+.PHONY: help start emulators test check bench format install clients clean
 
 help: ## say what there is
 	@echo "make COMMAND [PYTHON=python3.12]"
@@ -48,6 +51,7 @@ clients: tests/e2e/node_modules/.installed ## install the npm clients that some 
 	@:
 
 tests/e2e/node_modules/.installed: tests/e2e/package.json
+	@echo "Installing the npm clients into tests/e2e/node_modules, once ..."
 	@npm install --prefix tests/e2e --no-package-lock --no-audit --no-fund --loglevel=error
 	@touch $@
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import parse_qs
@@ -13,6 +14,8 @@ from dev.invocation import Context, Invocation
 from dev.routes import Router
 from dev.rules import Function
 from dev.worker import SCOPE_KEY
+
+log = logging.getLogger("dev.front")
 
 INVOCATION_ID = b"x-ms-invocation-id"
 
@@ -72,8 +75,10 @@ class Front:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         origin = headers.get("origin")
         extra: Headers = []
+        allowed = self._cors.headers(origin) if origin is not None else None
+        if origin is not None and allowed is None:
+            log.warning("the web origin %.100s may not call; Host.CORS in local.settings.json names who may", origin)
         if self._cors.origins and origin is not None:
-            allowed = self._cors.headers(origin)
             if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
                 await _answer(send, 204, _preflight(allowed, headers))
                 return

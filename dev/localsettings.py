@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Mapping
@@ -10,9 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from dev.front import Cors
+from shared.settings import KEY_VARIABLES, OLDER_NAMES, Settings
 
 FILE = "local.settings.json"
 EXAMPLE = "local.settings.json.example"
+
+PLATFORM = ("FUNCTIONS_", "AzureWebJobs", "AzureFunctions", "WEBSITE_", "PYTHON_", "APPLICATIONINSIGHTS_")
+"""How the names of settings begin that are the platform's."""
+ALIKE = 0.75
+"""How like a setting's name another must be to be taken for a slip, of 1."""
 
 _COMMENT = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
 
@@ -64,6 +71,17 @@ class LocalSettings:
         except ValueError as error:
             raise BadSettings(f"{path.name}: {error}") from error
         return cls(values, cors, path)
+
+    def warnings(self) -> list[str]:
+        """The names that are no setting of this app but look like one, each with the one that it looks like."""
+        known = {*Settings.variables(), *OLDER_NAMES, *KEY_VARIABLES, "IDENTITY_HEADER"}
+        found = []
+        for name in self.values:
+            near = difflib.get_close_matches(name.upper(), known, 1, ALIKE)
+            if near and name not in known and not name.startswith(PLATFORM):
+                where = self.source.name if self.source else FILE
+                found.append(f"{where}: {name} is no setting of this app. Is it meant to be {near[0]}?")
+        return found
 
     def over(self, environ: Mapping[str, str]) -> dict[str, str]:
         """The settings that `environ` does not hold already: the real environment wins, as with Core Tools."""

@@ -16,12 +16,16 @@ from dev.emulator import Emulators
 from dev.host import Host, HostError, LoadFailed, Misconfigured, PortTaken
 from dev.localsettings import EXAMPLE, FILE, BadSettings, LocalSettings
 from dev.stop import StopSignal
+from shared.models import ModelMap
 from shared.settings import Settings
 
 IDENTITY_PORT, OPENAI_PORT = 7072, 7073
+"""The ports that the example settings name."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DEFAULTS = {"AZURE_FUNCTIONS_ENVIRONMENT": "Development", "FUNCTIONS_WORKER_RUNTIME": "python"}
 """What Core Tools sets."""
+log = logging.getLogger("dev.start")
+
 PACE = 0.02
 """Seconds between the words of an emulated stream, so that a person sees it stream."""
 
@@ -46,9 +50,11 @@ def serve(arguments: argparse.Namespace) -> int:
     with _plain_logs(), StopSignal() as stop, ExitStack() as running:
         try:
             local = LocalSettings.find(folder)
+            for warning in local.warnings():
+                log.warning("%s", warning)
             settings = _set({**DEFAULTS, **local.values, **os.environ})
             emulators = None
-            if not arguments.no_emulators and _points_here(settings):
+            if not arguments.no_emulators and _wants_emulators(settings):
                 emulators = running.enter_context(_emulators(settings))
                 settings = {**emulators.environ(), **settings, **_addresses(emulators)}
             host = Host.start(
@@ -102,10 +108,19 @@ def _set(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if value}
 
 
-def _points_here(settings: Mapping[str, str]) -> bool:
-    """Is Azure OpenAI not set, or set to this machine?"""
-    endpoint = settings.get("AZURE_OPENAI_ENDPOINT") or settings.get("AZURE_OPENAI_BASE_URL")
-    return not endpoint or urlsplit(endpoint).hostname in LOOPBACK
+def _wants_emulators(settings: Mapping[str, str]) -> bool:
+    """Is Azure OpenAI not set, or set to the example's address? Another one of this machine is someone's own."""
+    endpoint = Settings.from_env(settings).endpoint
+    return not endpoint or _place(endpoint) in [(host, OPENAI_PORT) for host in LOOPBACK]
+
+
+def _place(address: str) -> tuple[str | None, int | None]:
+    """Host and port; neither when it is no address, which the app itself tells."""
+    try:
+        parts = urlsplit(address)
+        return parts.hostname, parts.port
+    except ValueError:
+        return None, None
 
 
 def _emulators(settings: Mapping[str, str]) -> Emulators:
@@ -125,8 +140,10 @@ def _prepare(emulators: Emulators, settings: Mapping[str, str]) -> None:
     if client_id := settings.get("AZURE_CLIENT_ID"):
         emulators.identity.client_ids.add(client_id)
     wanted = Settings.from_env(settings)
-    named = {model.deployment or name for name, model in wanted.models.items()}
-    emulators.openai.deployments |= named | ({wanted.deployment} if wanted.deployment else set())
+    models = ModelMap.from_settings(wanted).models.values() if wanted.models or wanted.deployment else ()
+    emulators.openai.deployments |= {model.deployment for model in models}
+    emulators.openai.reasoning |= {model.deployment for model in models if model.family == "reasoning"}
+    emulators.remember()
 
 
 def _addresses(emulators: Emulators) -> dict[str, str]:
@@ -143,11 +160,14 @@ def _welcome(url: str, emulators: Emulators | None, settings: Mapping[str, str],
     curl = f"curl -N {url}/api/chat{header} -H 'content-type: application/json' -d"
     lines = [f"The app runs at {url}"]
     if emulators is None:
-        lines.append(f"Azure OpenAI: {settings.get('AZURE_OPENAI_ENDPOINT')}")
+        endpoint = Settings.from_env(settings).endpoint
+        lines.append(f"Azure OpenAI: {endpoint or 'not set'}")
         identity = settings.get("IDENTITY_ENDPOINT")
-        if identity and urlsplit(identity).hostname in LOOPBACK and not _points_here(settings):
+        if identity and _place(identity)[0] in LOOPBACK and _place(endpoint)[0] not in LOOPBACK:
             lines.append("Azure refuses the emulated identity's tokens. To sign in as yourself, remove")
             lines.append(f"IDENTITY_ENDPOINT and IDENTITY_HEADER from {FILE}.")
+        if _place(endpoint)[0] in LOOPBACK:
+            lines.append(f"(no emulators: they start where AZURE_OPENAI_ENDPOINT is empty or has port {OPENAI_PORT})")
     else:
         lines.append(f"Azure OpenAI: emulated at {emulators.openai.url}, and the identity at {emulators.identity.url}")
         lines.append(f"(for a real one: cp {EXAMPLE} {FILE}, and set AZURE_OPENAI_ENDPOINT there)")

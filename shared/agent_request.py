@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from shared.chat_request import ChatRequest, read_conversation
+from shared.chat_request import ChatRequest, parse_conversation
 from shared.errors import InvalidRequest
-from shared.requests import Incoming, Strict, check
+from shared.requests import Incoming, Strict
 
 if TYPE_CHECKING:
     from shared.settings import Settings
@@ -73,7 +73,7 @@ def parse_agent(incoming: Incoming, settings: Settings) -> AgentRequest:
         UnsupportedMediaType, InvalidJson, InvalidRequest, FeatureRetired: as for chat. A pending call without a
             decision, and a decision that fits no pending call, are invalid too.
     """
-    request = check(AgentRequest, read_conversation(incoming, settings, known=AgentRequest.model_fields.keys()))
+    request = parse_conversation(AgentRequest, incoming, settings)
     calls = [call for step in request.steps for call in step.tool_calls]
     if len({call.id for call in calls}) < len(calls):
         raise InvalidRequest("steps: two calls have the same id.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shared.azure.identity import TokenKeeper, make_credential
+from shared.azure.identity import NOT_SIGNED_IN, TokenKeeper, make_credential
 from shared.azure.keyvault import NoVault, Secrets, vault_problem
 from shared.azure.openai import OpenAI
 from shared.egress import Egress, origin_problem
@@ -57,7 +57,12 @@ def connect(settings: Settings, box: Toolbox) -> Services:
 
     It opens no connection and loads no SDK: both come on first use.
     """
-    keeper = TokenKeeper(partial(make_credential, settings), settings.token_scope, timeout=settings.token_timeout)
+    keeper = TokenKeeper(
+        partial(make_credential, settings),
+        settings.token_scope,
+        timeout=settings.token_timeout,
+        hint=NOT_SIGNED_IN if settings.credential_kind == "developer" else None,
+    )
     limits = PictureLimits(
         max_images=settings.max_images,
         max_bytes=settings.max_image_bytes,

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from shared.errors import InvalidRequest
-from shared.requests import OLDER_TOKEN_NAMES, Incoming, Options, Strict, check, read_json, settle, type_of
+from shared.requests import (
+    OLDER_TOKEN_NAMES,
+    Incoming,
+    Options,
+    Strict,
+    check,
+    check_format,
+    read_json,
+    settle,
+    type_of,
+)
 from shared.ui_messages import from_ui_messages, is_ui_body
 
 if TYPE_CHECKING:
@@ -85,6 +94,9 @@ class ChatRequest(Options):
     instructions: str | None = Field(default=None, description="What the model should be, before the conversation.")
 
 
+Conversation = TypeVar("Conversation", bound=ChatRequest)
+
+
 def parse_chat(incoming: Incoming, settings: Settings) -> ChatRequest:
     """Reads a chat request, in this app's own shape or as the AI SDK's `useChat` sends it.
 
@@ -94,20 +106,19 @@ def parse_chat(incoming: Incoming, settings: Settings) -> ChatRequest:
         InvalidRequest: a field is missing, unknown, of the wrong type or out of range.
         FeatureRetired: it asks for what Azure OpenAI no longer has.
     """
-    return check(ChatRequest, read_conversation(incoming, settings, known=ChatRequest.model_fields.keys()))
+    return parse_conversation(ChatRequest, incoming, settings)
 
 
-def read_conversation(incoming: Incoming, settings: Settings, known: Collection[str]) -> dict[str, Any]:
-    """A conversation's body in this app's own shape, still to be checked. `known` are the request's fields.
-
-    Raises:
-        UnsupportedMediaType, InvalidJson, InvalidRequest, FeatureRetired.
-    """
+def parse_conversation(kind: type[Conversation], incoming: Incoming, settings: Settings) -> Conversation:
+    """A conversation as a request of this kind. Raises as `parse_chat` does."""
     body = read_json(incoming)
     if is_ui_body(body):
-        body = from_ui_messages(body, known={*known, *OLDER_TOKEN_NAMES})
+        body = from_ui_messages(body, known={*kind.model_fields, *OLDER_TOKEN_NAMES})
     messages = body.get("messages")
     # Before the check, which costs time for each.
     if isinstance(messages, list) and len(messages) > settings.max_messages:
         raise InvalidRequest(f"messages: at most {settings.max_messages} are allowed. Send fewer, or a summary.")
-    return settle(body, incoming)
+    asked = check(kind, settle(body, incoming))
+    texts = (part.text for message in asked.messages for part in message.parts if isinstance(part, TextPart))
+    check_format(asked, (asked.instructions or settings.default_instructions, *texts))
+    return asked

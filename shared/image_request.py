@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from shared.errors import InvalidRequest, UnsupportedMediaType
 from shared.multipart import read_form
-from shared.requests import Incoming, Options, check, read_json, settle
+from shared.requests import Incoming, Options, check, check_format, read_json, settle
 
 if TYPE_CHECKING:
     from shared.settings import Settings
@@ -50,7 +50,7 @@ class ImageRequest:
         return self.options.stream
 
 
-def parse_images(incoming: Incoming, _settings: Settings) -> ImageRequest:
+def parse_images(incoming: Incoming, settings: Settings) -> ImageRequest:
     """Reads a request for an analysis in each of its three forms.
 
     The type that a header names only tells the form; what a picture is, its bytes say later.
@@ -76,6 +76,7 @@ def parse_images(incoming: Incoming, _settings: Settings) -> ImageRequest:
             "Send a picture as the body (Content-Type: image/… or application/octet-stream, ?instructions=…),"
             " a multipart/form-data form, or application/json."
         )
+    check_format(options, (options.instructions, settings.default_instructions))
     return ImageRequest(options, tuple(images), plain=incoming.accepts("text/plain") and not options.stream)
 
 

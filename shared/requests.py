@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import from_json
 
 from shared.errors import FeatureRetired, InvalidJson, InvalidRequest, UnsupportedMediaType
 from shared.models import ReasoningEffort
+from shared.strict_schema import strict_problem
 
 Checked = TypeVar("Checked", bound=BaseModel)
 
@@ -76,6 +87,12 @@ class JsonSchema(Strict):
     strict: bool = True
     description: str | None = None
 
+    @model_validator(mode="after")
+    def _keeps_the_rules(self) -> Self:
+        if self.strict and (problem := strict_problem(self.schema_)):
+            raise ValueError(problem)
+        return self
+
 
 class TextFormat(Strict):
     """Plain text: the default."""
@@ -114,7 +131,13 @@ class Options(Strict):
     model: str | None = Field(
         default=None, max_length=200, description="One of the app's models; default: its default."
     )
-    max_output_tokens: int | None = Field(default=None, ge=16, description="Lowered to the app's own cap.")
+    max_output_tokens: int | None = Field(
+        default=None,
+        ge=16,
+        description="Lowered to the app's own cap.",
+        # So that a mistake is told under the name that was sent.
+        validation_alias=AliasChoices("max_output_tokens", *OLDER_TOKEN_NAMES),
+    )
     temperature: float | None = Field(default=None, ge=0, le=2, description="Left out for models that take none.")
     reasoning_effort: ReasoningEffort | None = Field(default=None, description="For models that reason.")
     response_format: ResponseFormat | None = None
@@ -196,21 +219,32 @@ def _plain(message: str) -> str:
     return {
         "Extra inputs are not permitted": "is not a field of this request",
         "Field required": "is missing",
+        "List should have at least 1 item after validation, not 0": "must not be empty",
+        "String should have at least 1 character": "must not be empty",
     }.get(message, message[:1].lower() + message[1:]).removeprefix("value error, ")
 
 
 def settle(body: dict[str, Any], incoming: Incoming) -> dict[str, Any]:
-    """Puts what a request says in several ways into one: the token limit's older names, a stream by `Accept`.
+    """Puts what a request says in several ways into one: no names of the token limit but one, a stream by `Accept`.
 
     Raises:
         InvalidRequest: two names of the token limit at once.
     """
-    given = [name for name in ("max_output_tokens", *OLDER_TOKEN_NAMES) if body.get(name) is not None]
+    names = ("max_output_tokens", *OLDER_TOKEN_NAMES)
+    given = [name for name in names if body.get(name) is not None]
     if len(given) > 1:
         raise InvalidRequest(f"{' and '.join(given)}: these are names of one setting; send only max_output_tokens.")
-    body = {name: value for name, value in body.items() if name not in OLDER_TOKEN_NAMES or name in given}
-    if given:
-        body["max_output_tokens"] = body.pop(given[0])
+    body = {name: value for name, value in body.items() if name not in names or name in given}
     if incoming.accepts("text/event-stream") and body.get("stream") is None:
         body["stream"] = True
     return body
+
+
+def check_format(asked: Options, said: Iterable[str | None]) -> None:
+    """Holds `json_object` to what Azure OpenAI wants of it. `said` is all the text that the model will read.
+
+    Raises:
+        InvalidRequest: nothing of it mentions JSON.
+    """
+    if isinstance(asked.response_format, JsonObjectFormat) and not any("json" in (one or "").lower() for one in said):
+        raise InvalidRequest("response_format: for json_object, the instructions or a message must say the word JSON.")

@@ -268,7 +268,10 @@ class Settings(BaseModel):
                 name, *inside = (str(part) for part in problem["loc"])
                 values.pop(name, None)
                 where = f" (at {'.'.join(inside)})" if inside else ""
-                mistakes.append(Mistake(name, problem["msg"].removeprefix("Value error, ") + where))
+                said = problem["msg"].removeprefix("Value error, ")
+                if problem["type"] == "extra_forbidden":
+                    said = f"has a key that is none of: {', '.join(ModelSettings.model_fields)}"
+                mistakes.append(Mistake(name, said + where))
             settings = cls.model_validate(values)
         mistakes += settings.contradictions({mistake.variable for mistake in mistakes})
         keys = [name for name in KEY_VARIABLES if name in given]

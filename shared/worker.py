@@ -95,7 +95,7 @@ class Worker:
         try:
             await self.services.warm_up()
         except AppError as error:
-            log.warning("warm-up: %s", error.code)
+            log.warning("warm-up: %s: %s", error.code, error.message)
 
     async def close(self) -> None:
         """Closes every connection."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,10 +51,7 @@ def azure(_emulators: Emulators) -> Iterator[Emulators]:
     yield _emulators
     keys = [one.path for one in _emulators.openai.requests if "api-key" in one.headers]
     told_twice = [one.path for one in _emulators.openai.requests if PLANTED_KEY in str(one.headers)]
-    _emulators.clear()
-    _emulators.vault.secrets.clear()
-    _emulators.openai.clock = _emulators.identity.clock = time.time
-    _emulators.openai.role_granted = True
+    _emulators.reset()
     assert keys == told_twice == []
 
 

@@ -153,6 +153,17 @@ def test_any_json_object_can_be_asked_for(app: App) -> None:
     assert sent(app)["text"] == {"format": {"type": "json_object"}}
 
 
+@pytest.mark.parametrize("place", ["message", "instructions", "setting"])
+def test_the_word_json_may_be_anywhere_in_what_the_model_reads(app: App, place: str) -> None:
+    caller = app.start({"DEFAULT_INSTRUCTIONS": "Answer in Json."} if place == "setting" else {})
+    # Only what is clear is refused here: whether this is enough is the upstream's to say.
+    app.azure.openai.script({"text": "{}"})
+    body = {"messages": [said("As JSON" if place == "message" else "Hi")], "response_format": {"type": "json_object"}}
+    if place == "instructions":
+        body["instructions"] = "Use jsonlines."
+    assert caller.post("chat", json=body).status_code == 200
+
+
 def test_an_answer_cut_at_its_limit_says_so(app: App) -> None:
     caller = app.start()
     app.azure.openai.script({"text": "A long st", "finish": "length"})

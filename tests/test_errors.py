@@ -37,25 +37,27 @@ def user(content: Any) -> dict[str, Any]:
     ("body", "message"),
     [
         ({}, "messages: is missing."),
-        ({"messages": []}, "messages: list should have at least 1 item"),
+        ({"messages": []}, "messages: must not be empty."),
         ({"messages": "Hi"}, "messages: input should be a valid list"),
         ({"messages": ["Hi"]}, "messages.0: input should be"),
         ({"messages": [{"role": "user"}]}, "messages.0.content: is missing."),
         ({"messages": [{"content": "Hi"}]}, "messages.0.role: is missing."),
         ({"messages": [{"role": "tool", "content": "Hi"}]}, "messages.0.role: input should be 'user'"),
-        (user(""), "messages.0.content: string should have at least 1 character"),
+        (user(""), "messages.0.content: must not be empty."),
         (user(5), "messages.0.content: must be text or a list of parts."),
-        (user([]), "messages.0.content: list should have at least 1 item"),
+        (user([]), "messages.0.content: must not be empty."),
         (user([{"type": "video"}]), "messages.0.content.0: must be an object of type text or image_url."),
         (user(["Hi"]), "messages.0.content.0: must be an object of type text or image_url."),
-        (user([{"type": "text", "text": ""}]), "messages.0.content.0.text: string should have at least 1"),
+        (user([{"type": "text", "text": ""}]), "messages.0.content.0.text: must not be empty."),
         (user([{"type": "text", "text": 5}]), "messages.0.content.0.text: input should be a valid string."),
         (user([{"type": "text", "text": "Hi", "x": 1}]), "messages.0.content.0.x: is not a field of this request."),
         ({**HELLO, "temperature": "hot"}, "temperature: input should be a valid number."),
         ({**HELLO, "temperature": False}, "temperature: input should be a valid number."),
         ({**HELLO, "temperature": 3}, "temperature: input should be less than or equal to 2."),
         ({**HELLO, "max_output_tokens": 15}, "max_output_tokens: input should be greater than or equal to 16."),
-        ({**HELLO, "max_tokens": 1.5}, "max_output_tokens: input should be a valid integer."),
+        ({**HELLO, "max_tokens": 1.5}, "max_tokens: input should be a valid integer."),
+        ({**HELLO, "max_output_tokens": None, "max_tokens": 15}, "max_tokens: input should be greater than or equal"),
+        ({**HELLO, "max_completion_tokens": 15}, "max_completion_tokens: input should be greater than or equal to 16."),
         ({**HELLO, "stream": "yes"}, "stream: input should be a valid boolean."),
         ({**HELLO, "stream": 1}, "stream: input should be a valid boolean."),
         ({**HELLO, "tools": []}, "tools: is not a field of this request."),
@@ -64,6 +66,10 @@ def user(content: Any) -> dict[str, Any]:
         (
             {**HELLO, "response_format": {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}}},
             "response_format.json_schema.name: string should match",
+        ),
+        (
+            {**HELLO, "response_format": {"type": "json_object"}},
+            "response_format: for json_object, the instructions or a message must say the word JSON.",
         ),
         ({**HELLO, "reasoning_effort": "huge"}, "reasoning_effort: input should be 'none'"),
     ],
@@ -230,7 +236,23 @@ def test_a_silent_upstream_is_given_up_after_the_idle_time(app: App) -> None:
 
 def test_an_endpoint_that_nobody_serves_is_an_unavailable_upstream(app: App) -> None:
     caller = app.start({"AZURE_OPENAI_ENDPOINT": "http://127.0.0.1:9"})
+    before = len(app.told.lines)
     refused(caller.post("chat", json=HELLO), 502, "upstream_unavailable")
+    assert warnings_since(before, app) == ["app.openai WARNING no answer from 127.0.0.1: ConnectionRefusedError"]
+
+
+def test_a_failing_upstream_is_logged_with_its_status_and_without_its_words(app: App) -> None:
+    caller = app.start()
+    app.azure.openai.script({"status": 500, "error": {"code": "500", "message": UPSTREAM_TEXT}})
+    before = len(app.told.lines)
+    refused(caller.post("chat", json=HELLO), 502, "upstream_unavailable")
+    assert warnings_since(before, app) == ["app.openai WARNING no answer from 127.0.0.1: status 500"]
+
+
+def warnings_since(start: int, app: App) -> list[str]:
+    """What the app warned of since the log had `start` lines, the line of the request apart."""
+    lines = app.told.lines[start:]
+    return [line for line in lines if line.startswith("app.") and " WARNING " in line]
 
 
 OWN_FAULT = """

@@ -133,6 +133,15 @@ def test_json_of_a_schema_comes_parsed(app: App, form: bool) -> None:
     assert json.loads(answer["text"]) == answer["json"]
 
 
+def test_any_json_object_needs_the_word_in_the_instructions(app: App) -> None:
+    caller = app.start()
+    body = {"images": [data_url(PNG)], "response_format": {"type": "json_object"}}
+    response = caller.post("images/analyze", json={**body, "instructions": "What is it?"})
+    assert response.status_code == 400
+    assert "the word JSON" in response.json()["error"]["message"]
+    assert caller.post("images/analyze", json={**body, "instructions": "Tell as JSON"}).status_code == 200
+
+
 def test_json_that_was_cut_is_told_as_null(app: App) -> None:
     caller = app.start()
     app.azure.openai.script({"text": '{"ci', "finish": "length"})

@@ -142,6 +142,7 @@ def test_older_names_are_understood_with_a_warning_and_the_newer_name_wins() -> 
         ('{"a": {}', "is not valid JSON"),
         ("no/such/file.json", "is neither a JSON object nor the path of a file"),
         ('{"a": {"deploy": "x"}}', "(at a.deploy)"),
+        ('{"a": {"deploy": "x"}}', "has a key that is none of: deployment, endpoint, family, base_model,"),
         ('{"a": {"family": "fast"}}', "(at a.family)"),
         ('{"a": {"max_output_tokens": "many"}}', "(at a.max_output_tokens)"),
         ('{"": {}}', "has an entry whose name is none"),

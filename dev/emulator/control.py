@@ -4,7 +4,7 @@ POST, DELETE /control/script      {"steps": [...], "forever": {...}}
 GET, DELETE  /control/requests    what came, with `after=n` only the later ones
 POST         /control/gates/NAME  open a gate
 GET, PATCH   /control/state       counters; and the service's settable members
-DELETE       /control             forget everything
+DELETE       /control             forget everything, and what was set since the start
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Control:
                 case "GET", ["state"]:
                     pass
                 case "DELETE", []:
-                    self._service.clear()
+                    self._service.reset()
                 case _:
                     return _refuse(404, "No such control route.")
         except BadStep as error:

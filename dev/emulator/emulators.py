@@ -76,6 +76,16 @@ class Emulators:
         for service in self._services:
             service.clear()
 
+    def remember(self) -> None:
+        """Take what is set on all now for what `reset` comes back to; at first that is what they start with."""
+        for service in self._services:
+            service.remember()
+
+    def reset(self) -> None:
+        """Forget everything of all, what was set on them too."""
+        for service in self._services:
+            service.reset()
+
     async def open(self, identity_port: int = 0, openai_port: int = 0) -> None:
         """Listen on 127.0.0.1, on the running loop. Raises OSError when a port is taken."""
         tokens.signing_key()
@@ -85,6 +95,7 @@ class Emulators:
             await self._listen(self.openai, openai_port)
             await self._listen(self.vault, 0, self._authority.server_context("127.0.0.1"))
             await self._listen(self.weather, 0)
+            self.remember()
         except OSError:
             await self.close()
             raise

@@ -50,6 +50,11 @@ class OpenAIEmulator(Service[OpenAIStep]):
         self._kept: dict[str, tuple[list[Any], dict[str, Any]]] = {}
         self._numbers = itertools.count(1)
 
+    def clear(self) -> None:
+        """Forget the stored responses too."""
+        super().clear()
+        self._kept.clear()
+
     async def answer(self, exchange: Exchange) -> web.StreamResponse:
         """Answer one request, or as the script says."""
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import copy
 import json
 import socket
 import struct
@@ -17,6 +18,9 @@ from aiohttp import web
 
 from dev.emulator.gates import Gates
 from dev.emulator.script import Script, StepT
+
+LIVE = frozenset({"requests", "port", "in_flight", "cancellations", "closing"})
+"""Members that tell what happens, not how the service is set."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class Service(abc.ABC, Generic[StepT]):
         self._gates = Gates()
         self._changed = threading.Condition()
         self._unseen = 0
+        self._as_started: dict[str, Any] = {}
 
     @property
     def url(self) -> str:
@@ -109,6 +114,17 @@ class Service(abc.ABC, Generic[StepT]):
         self.requests.clear()
         with self._changed:
             self.cancellations = self._unseen = 0
+
+    def remember(self) -> None:
+        """Take what is set now for what `reset` comes back to."""
+        members = {name: value for name, value in vars(self).items() if not name.startswith("_") and name not in LIVE}
+        self._as_started = copy.deepcopy(members)
+
+    def reset(self) -> None:
+        """Forget everything, as `clear` does, and everything that was set since `remember`."""
+        self.clear()
+        for name, value in copy.deepcopy(self._as_started).items():
+            setattr(self, name, value)
 
     def open_gate(self, name: str) -> None:
         """Let the requests at this gate go on, and those to come."""

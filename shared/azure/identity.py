@@ -30,6 +30,12 @@ FORCED_AT_MOST_EVERY = 10.0
 """Seconds between renewals because a service refused the token: a wrong setting must not become a storm."""
 
 
+NOT_SIGNED_IN = (
+    "No developer sign-in gave a token: run `az login` or `azd auth login`, or sign in with VS Code, then try again."
+)
+"""What helps on a laptop, where there is no managed identity."""
+
+
 class AccessToken(Protocol):
     """What a credential gives: the token, and the second of its end since the epoch."""
 
@@ -110,11 +116,13 @@ class TokenKeeper:
         scope: str,
         *,
         timeout: float,
+        hint: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._make_credential = make_credential
         self._scope = scope
         self._timeout = timeout
+        self._hint = hint
         self._clock = clock
         self._token: _Token | None = None
         self._flight: asyncio.Task[_Token] | None = None
@@ -188,7 +196,7 @@ class TokenKeeper:
             self._pause = min(self._pause * 2, RETRY_AFTER_FAILURE[1])
             # Only the type: the text can hold the token itself.
             log.warning("no new token: %s", type(error).__name__)
-            raise IdentityUnavailable(retry_after=RETRY_AFTER_FAILURE[0]) from None
+            raise IdentityUnavailable(self._hint, retry_after=RETRY_AFTER_FAILURE[0]) from None
         self._token = token
         self._not_before, self._pause = 0.0, RETRY_AFTER_FAILURE[0]
         return token

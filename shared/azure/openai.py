@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from shared.settings import Settings
 
+log = logging.getLogger("app.openai")
+
 HEADERS_THAT_LEAVE = frozenset({"authorization", "content-length", "accept", "accept-encoding"})
 """What is kept of a request's headers as the SDK makes them: it takes more from the environment
 (OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID). The others are set here."""
@@ -153,6 +155,8 @@ class OpenAI:
                 },
             )
         except Exception as error:  # noqa: BLE001 - as above
+            if not isinstance(error, errors.AppError):
+                log.warning("no answer from %s: %s", client.base_url.host, _reason(error))
             raise _translated(error, errors.UpstreamUnavailable) from None
         return cast(httpx2.Response, response)
 
@@ -187,7 +191,10 @@ class OpenAI:
         async def refuse_here(response: httpx2.Response) -> None:
             # The SDK would read a refusal's body to its end, however long, and trip over one that breaks off.
             if not response.is_success:
-                raise refusal(response.status_code, response.headers, await _code_of(response))
+                error = refusal(response.status_code, response.headers, await _code_of(response))
+                if isinstance(error, errors.UpstreamUnavailable):
+                    log.warning("no answer from %s: status %d", address.host, response.status_code)
+                raise error
 
         settings = self._settings
         return openai.AsyncOpenAI(
@@ -231,6 +238,13 @@ async def _code_of(response: httpx2.Response) -> Any:
         return None
     finally:
         await response.aclose()
+
+
+def _reason(error: BaseException) -> str:
+    """The kind of failure that is at the bottom of this one; never its text, which can hold what was sent."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return type(error).__name__
 
 
 def _translated(error: Exception, otherwise: type[errors.AppError]) -> errors.AppError:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dev.emulator import Emulators
-from shared.azure.identity import TokenKeeper, make_credential
+from dev.host import Host
+from shared.azure.identity import NOT_SIGNED_IN, TokenKeeper, make_credential
 from shared.errors import IdentityUnavailable
 from shared.settings import Settings
-from tests.conftest import App
+from tests.conftest import ROOT, App
 
 HOUR = 3600.0
 HELLO = {"messages": [{"role": "user", "content": "Hello"}]}
@@ -253,6 +255,26 @@ async def test_a_federated_host_uses_workload_identity(monkeypatch: pytest.Monke
     credential = make_credential(settings)
     assert type(credential).__name__ == "WorkloadIdentityCredential"
     await credential.close()
+
+
+def test_a_laptop_where_nobody_is_signed_in_is_told_how_to_sign_in(app: App, tmp_path: Path) -> None:
+    # No command-line tool is on this path, and no sign-in in this home.
+    nobody = {"IDENTITY_ENDPOINT": None, "IDENTITY_HEADER": None, "PATH": str(tmp_path), "HOME": str(tmp_path)}
+    response = app.start(nobody).post("chat", json=HELLO)
+    assert response.status_code == 503
+    error = response.json()["error"]
+    assert (error["code"], error["message"]) == ("identity_unavailable", NOT_SIGNED_IN)
+    assert "az login" in error["message"]
+    assert "managed identity" not in error["message"]
+
+
+def test_the_warm_up_tells_it_too_in_one_warning(app: App, tmp_path: Path) -> None:
+    nobody = {"IDENTITY_ENDPOINT": None, "IDENTITY_HEADER": None, "PATH": str(tmp_path), "HOME": str(tmp_path)}
+    before = len(app.told.lines)
+    with Host.start({**app.azure.environ(), **nobody}, path=ROOT / "function_app.py") as host:
+        assert host.wait_warm()
+    lines = [line for line in app.told.lines[before:] if NOT_SIGNED_IN in line]
+    assert lines == [f"app WARNING warm-up: identity_unavailable: {NOT_SIGNED_IN}"]
 
 
 async def test_a_laptop_without_an_identity_endpoint_uses_developer_sign_in_and_no_secret() -> None:

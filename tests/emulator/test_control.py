@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, NotFoundError
 
 from dev.emulator import Emulators
 
@@ -80,6 +80,37 @@ async def test_everything_is_forgotten_at_once(
     async with control.delete("/control") as answer:
         assert answer.status == 200
     assert (emulators.openai.requests, emulators.openai.scripted) == ([], 0)
+
+
+async def test_what_was_set_is_forgotten_too(emulators: Emulators, control: aiohttp.ClientSession) -> None:
+    before = await state(control)
+    changed = {"role_granted": False, "deployments": [], "reasoning": ["gpt-4.1-mini"], "pace": 1}
+    async with control.patch("/control/state", json=changed) as answer:
+        assert (await answer.json()).items() >= changed.items()
+    emulators.openai.limit_tokens = 1
+    emulators.openai.audiences.clear()
+    emulators.openai.clock = lambda: 0
+    async with control.delete("/control") as answer:
+        assert await answer.json() == before
+    assert (emulators.openai.limit_tokens, len(emulators.openai.audiences)) == (1_000_000, 1)
+    assert emulators.openai.clock() > 0
+
+
+async def test_what_is_remembered_is_what_one_comes_back_to_however_often(emulators: Emulators) -> None:
+    emulators.openai.deployments.add("mine")
+    emulators.remember()
+    for _ in range(2):
+        emulators.openai.deployments.discard("mine")
+        emulators.reset()
+        assert "mine" in emulators.openai.deployments
+
+
+async def test_a_stored_response_is_forgotten(control: aiohttp.ClientSession, client: AsyncOpenAI) -> None:
+    stored = await client.responses.create(**ASKED)
+    async with control.delete("/control") as answer:
+        assert answer.status == 200
+    with pytest.raises(NotFoundError):
+        await client.responses.retrieve(stored.id)
 
 
 async def test_the_identity_endpoint_has_them_too(emulators: Emulators) -> None:

@@ -151,6 +151,16 @@ class TestCors:
         assert answer.status == 200
         assert "access-control-allow-origin" not in answer.headers
 
+    def test_an_origin_that_may_not_call_is_logged(self, serve: Server, caplog: pytest.LogCaptureFixture) -> None:
+        served = serve(APP, cors=Cors.parse("https://app.example"))
+        served.ask("OPTIONS", "/api/keyed", headers={**ASK, "origin": "https://evil.example"})
+        served.ask("GET", "/api/open", headers={"origin": "https://app.example"})
+        served.ask("GET", "/api/open")
+        (line,) = [record.getMessage() for record in caplog.records if record.name == "dev.front"]
+        assert (
+            line == "the web origin https://evil.example may not call; Host.CORS in local.settings.json names who may"
+        )
+
     def test_without_cors_nothing_is_added_and_a_preflight_finds_no_route(self, serve: Server) -> None:
         served = serve(APP)
         assert served.ask("OPTIONS", "/api/keyed", headers=ASK).status == 404

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dev.localsettings import BadSettings, LocalSettings
+from tests.conftest import ROOT
 
 
 def write(folder: Path, text: str, name: str = "local.settings.json") -> Path:
@@ -47,6 +48,32 @@ def test_without_either_there_are_no_settings(tmp_path: Path) -> None:
 def test_the_real_environment_wins(tmp_path: Path) -> None:
     write(tmp_path, '{"Values": {"A": "file", "B": "file"}}')
     assert LocalSettings.find(tmp_path).over({"A": "real"}) == {"B": "file"}
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("MAX_OUTPUT_TOKENZ", "MAX_OUTPUT_TOKENS"),
+        ("AZURE_OPENAI_DEPLOYMNET", "AZURE_OPENAI_DEPLOYMENT"),
+        ("max_messages", "MAX_MESSAGES"),
+        ("FUNCTIONS_WORKER_RUNTIME", None),
+        ("AzureWebJobsStorage", None),
+        ("WEBSITE_AUTH_ENABLE", None),
+        ("IDENTITY_HEADER", None),
+        ("AZURE_OPENAI_BASE_URL", None),
+        ("MY_OWN", None),
+    ],
+)
+def test_a_slip_in_a_settings_name_is_told_with_the_name_that_is_meant(
+    tmp_path: Path, name: str, meant: str | None
+) -> None:
+    write(tmp_path, f'{{"Values": {{"{name}": "1"}}}}')
+    said = f"local.settings.json: {name} is no setting of this app. Is it meant to be {meant}?"
+    assert LocalSettings.find(tmp_path).warnings() == ([said] if meant else [])
+
+
+def test_the_example_has_no_slip() -> None:
+    assert LocalSettings.read(ROOT / "local.settings.json.example").warnings() == []
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,8 @@ def ask(command: str) -> str:
     body = words[words.index("-d") + 1] if "-d" in words else None
     connection = http.client.HTTPConnection(host, timeout=20)
     try:
-        connection.request("POST" if body else "GET", f"/{path}", body, headers)
+        method = words[words.index("-X") + 1] if "-X" in words else "POST" if body else "GET"
+        connection.request(method, f"/{path}", body, headers)
         return connection.getresponse().read().decode()
     finally:
         connection.close()
@@ -231,6 +232,57 @@ def test_a_real_endpoint_starts_no_emulators(project: Path) -> None:
     environ = {"IDENTITY_ENDPOINT": "http://127.0.0.1:7072/msi/token", "IDENTITY_HEADER": "emulated"}
     with started(project, "start", "--port", "0", **environ) as app:
         assert "remove\nIDENTITY_ENDPOINT and IDENTITY_HEADER from local.settings.json" in app.said
+        app.end()
+
+
+def test_an_endpoint_of_ones_own_on_this_machine_is_left_alone(project: Path) -> None:
+    for endpoint in ("http://127.0.0.1:9", "http://localhost:7074"):
+        with started(project, "start", "--port", "0", AZURE_OPENAI_ENDPOINT=endpoint) as app:
+            assert f"Azure OpenAI: {endpoint}\n(no emulators: " in app.said
+            app.end()
+
+
+def test_an_older_name_of_the_endpoint_is_shown_and_a_slip_in_a_name_is_told(project: Path) -> None:
+    values = {
+        "FUNCTIONS_WORKER_RUNTIME": "python",
+        "AZURE_OPENAI_BASE_URL": "https://somewhere.openai.azure.com",
+        "AZURE_OPENAI_DEPLOYMENT": "mine",
+        "MAX_OUTPUT_TOKENZ": "100",
+    }
+    (project / "local.settings.json").write_text(json.dumps({"Values": values}), encoding="utf-8")
+    with started(project, "start", "--port", "0") as app:
+        assert "Azure OpenAI: https://somewhere.openai.azure.com\n" in app.said
+        _, _, error = app.end()
+    assert (
+        "WARNING dev.start: local.settings.json: MAX_OUTPUT_TOKENZ is no setting of this app."
+        " Is it meant to be MAX_OUTPUT_TOKENS?\n" in error
+    )
+    assert error.count("is no setting of this app") == 1
+
+
+def test_the_model_map_of_the_docs_works_as_it_is(project: Path) -> None:
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    example = page.partition("```json\n")[2].partition("```")[0]
+    with started(project, "start", "--port", "0", MODELS=example) as app:
+        for name in json.loads(example):
+            body = json.dumps({"model": name, "messages": [{"role": "user", "content": "Hello"}]})
+            command = f"curl {app.url}/api/chat -H 'content-type: application/json' -d '{body}'"
+            assert json.loads(ask(command))["model"] == name
+        app.end()
+
+
+def test_the_commands_of_the_page_on_emulators_work_and_the_last_forget_all(project: Path) -> None:
+    page = (ROOT / "docs" / "emulators.md").read_text(encoding="utf-8")
+    with started(project, "start", "--port", "0") as app:
+        openai, identity = re.findall(r"(?:emulated|identity) at (\S+?)(?:,|\n)", app.said)
+        commands = [
+            line.replace("http://127.0.0.1:7073", openai).replace("http://127.0.0.1:7072", identity)
+            for line in page.splitlines()
+            if line.startswith("curl ")
+        ]
+        before, *states = [json.loads(ask(f"curl {openai}/control/state"))] + [json.loads(ask(one)) for one in commands]
+        assert [state for state in states if "error" in state] == []
+        assert states[-2] == before
         app.end()
 
 
