@@ -37,8 +37,9 @@ check: $(INSTALLED) ## lint, formatting, types, walls between modules
 	@$(RUN) mypy
 	@$(VENV)/bin/lint-imports --no-logo --no-cache
 
-bench: $(INSTALLED) ## measure what a photo costs on this machine
+bench: $(INSTALLED) ## measure what a photo and the choice of a deployment cost on this machine
 	@$(RUN) dev.bench_pictures
+	@$(RUN) dev simulate --choosing
 
 format: $(INSTALLED) ## format the code, and mend what the linter can
 	@$(RUN) ruff check --fix .
@@ -55,7 +56,7 @@ tests/e2e/node_modules/.installed: tests/e2e/package.json
 	@npm install --prefix tests/e2e --no-package-lock --no-audit --no-fund --loglevel=error
 	@touch $@
 
-$(INSTALLED): requirements.txt requirements-dev.txt
+$(INSTALLED): requirements.txt requirements-redis.txt requirements-dev.txt
 	@case "$(VERSION)" in \
 		3.11.*|3.12.*|3.13.*) ;; \
 		"") echo "There is no $(PYTHON) that runs. Name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1 ;; \

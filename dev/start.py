@@ -109,9 +109,15 @@ def _set(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _wants_emulators(settings: Mapping[str, str]) -> bool:
-    """Is Azure OpenAI not set, or set to the example's address? Another one of this machine is someone's own."""
-    endpoint = Settings.from_env(settings).endpoint
-    return not endpoint or _place(endpoint) in [(host, OPENAI_PORT) for host in LOOPBACK]
+    """Is every resource either not set, or at the example's address? Another one of this machine is someone's own."""
+    wanted = Settings.from_env(settings)
+    listed = [one for name, model in wanted.models.items() for one in model.listed(name)]
+    endpoints = {
+        wanted.endpoint,
+        *(model.endpoint for model in wanted.models.values()),
+        *(one.endpoint for one in listed),
+    }
+    return all(_place(one) in [(host, OPENAI_PORT) for host in LOOPBACK] for one in endpoints if one)
 
 
 def _place(address: str) -> tuple[str | None, int | None]:
@@ -141,8 +147,10 @@ def _prepare(emulators: Emulators, settings: Mapping[str, str]) -> None:
         emulators.identity.client_ids.add(client_id)
     wanted = Settings.from_env(settings)
     models = ModelMap.from_settings(wanted).models.values() if wanted.models or wanted.deployment else ()
-    emulators.openai.deployments |= {model.deployment for model in models}
-    emulators.openai.reasoning |= {model.deployment for model in models if model.family == "reasoning"}
+    for model in models:
+        names = {deployment.name for deployment in model.deployments}
+        emulators.openai.deployments |= names
+        emulators.openai.reasoning |= names if model.family == "reasoning" else set()
     emulators.remember()
 
 

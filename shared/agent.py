@@ -114,6 +114,7 @@ class _Run:
         self._items = list(first.input)
         self._usage = Usage()
         self._started = False
+        self._endpoint: str | None = None
         self._ids: set[str] = set()
         self._calls: list[_ToolCall] = []
         self._reason: FinishReason = "stop"
@@ -152,10 +153,12 @@ class _Run:
         )
         self._guards.steps += 1
         self._calls = []
-        async with aclosing(self._services.openai.stream(asked, self._call)) as events:
+        async with aclosing(self._services.openai.stream(asked, self._call, prefer=self._endpoint)) as events:
             async for event in events:
                 match event:
                     case Started():
+                        # Encrypted reasoning can be read by the resource alone that made it.
+                        self._endpoint = event.endpoint
                         yield StepStarted() if self._started else event
                         self._started = True
                     case OutputItem():
@@ -258,7 +261,7 @@ class _Run:
         """Puts an earlier answer's steps into the conversation, and carries out what was decided."""
         decisions = {approval.id: approval.decision for approval in request.approvals}
         self._started = True
-        yield Started(self._first.id, self._first.model.name, self._first.model.deployment)
+        yield Started(self._first.id, self._first.model.name, "")
         for past in (call for step in request.steps for call in step.tool_calls):
             call = _ToolCall(past.id, past.name, _text(past))
             self._ids.add(call.id)

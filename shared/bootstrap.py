@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from shared import toolkit
+from shared.azure import shared_state
+from shared.azure.calls import PoolRules
 from shared.azure.identity import NOT_SIGNED_IN, TokenKeeper, make_credential
-from shared.azure.keyvault import NoVault, Secrets, vault_problem
+from shared.azure.keyvault import NoVault, Secrets
 from shared.azure.openai import OpenAI
-from shared.egress import Egress, origin_problem
+from shared.azure.outcomes import AttemptReport, HealthChange, Report
+from shared.azure.pool import Pool
+from shared.azure.shared_state import RedisState
+from shared.egress import Egress
 from shared.models import ModelMap
 from shared.pictures import Intake, PictureLimits
-from shared.settings import Mistake
-from shared.tools import tools
+from shared.telemetry import deployment_called, deployment_changed
 from shared.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
@@ -30,9 +34,11 @@ class Services:
     keeper: TokenKeeper
     openai: OpenAI
     intake: Intake
+    pool: Pool
     tools: Toolbox
     egress: Egress
     secrets: Secrets | NoVault
+    together: Together | None = None
 
     async def warm_up(self) -> None:
         """Does what the first request would wait for: loads the SDK and takes a token.
@@ -47,9 +53,25 @@ class Services:
         """Closes every connection. Safe to call twice."""
         await self.openai.close()
         await self.keeper.close()
+        if self.together is not None:
+            await self.together.close()
         await self.egress.close()
         await self.secrets.close()
         self.intake.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """What keeps this worker's pool in step with the others': the exchange, and the token that it signs in with."""
+
+    state: RedisState
+    keeper: TokenKeeper | None
+
+    async def close(self) -> None:
+        """Ends the exchange."""
+        await self.state.close()
+        if self.keeper is not None:
+            await self.keeper.close()
 
 
 def connect(settings: Settings, box: Toolbox) -> Services:
@@ -69,54 +91,46 @@ def connect(settings: Settings, box: Toolbox) -> Services:
         max_pixels=settings.max_image_pixels,
         long_side=settings.image_long_side,
     )
+    models = ModelMap.from_settings(settings)
+    together = _together(settings) if settings.redis_url else None
+    pool = _pool(settings, models, together)
     return Services(
         settings,
-        ModelMap.from_settings(settings),
+        models,
         keeper,
-        OpenAI(settings, keeper),
+        OpenAI(settings, keeper, pool),
         Intake(limits, allow_remote=settings.allow_remote_images),
+        pool,
         box,
-        Egress(box.origins, development=settings.development, never=_never(settings)),
-        _secrets(settings),
+        toolkit.egress(settings, box),
+        toolkit.secrets(settings),
+        together,
     )
 
 
-def toolbox(settings: Settings) -> Toolbox:
-    """The tools that the agent may use.
-
-    Raises:
-        ToolDefinitionError: one is written in a way that cannot work.
-    """
-    return tools(
-        forecast_url=settings.weather_url,
-        geocoding_url=settings.weather_geocoding_url,
-        weather_key=settings.weather_key_secret,
+def _pool(settings: Settings, models: ModelMap, together: Together | None) -> Pool:
+    rules = PoolRules(
+        first_byte=settings.first_event_timeout,
+        most_calls=settings.max_attempts,
+        concurrency=settings.max_concurrent_requests,
+        queue=settings.queue_size,
+        queue_wait=settings.queue_seconds,
     )
+    shared = None if together is None else together.state
+    return Pool(models.models.values(), rules=rules, listener=_tell, shared=shared)
 
 
-def problems_of_places(settings: Settings) -> Iterator[Mistake]:
-    """What is wrong with where the tools should reach."""
-    places = {"WEATHER_URL": settings.weather_url, "WEATHER_GEOCODING_URL": settings.weather_geocoding_url}
-    for variable, url in places.items():
-        problem = url and origin_problem(url, development=settings.development, never=_never(settings))
-        if problem:
-            yield Mistake(variable, problem)
-    if settings.key_vault_url and (problem := vault_problem(settings.key_vault_url, development=settings.development)):
-        yield Mistake("KEY_VAULT_URL", problem)
-    if settings.weather_key_secret and not settings.key_vault_url:
-        yield Mistake("WEATHER_KEY_SECRET", "needs KEY_VAULT_URL, the vault that holds the secret.")
+def _together(settings: Settings) -> Together:
+    if not settings.redis_takes_a_token:
+        return Together(RedisState(settings.redis_url), None)
+    keeper = TokenKeeper(partial(make_credential, settings), shared_state.SCOPE, timeout=settings.token_timeout)
+    return Together(RedisState(settings.redis_url, token=keeper.token), keeper)
 
 
-def _never(settings: Settings) -> list[str]:
-    return [settings.identity_endpoint] if settings.identity_endpoint else []
-
-
-def _secrets(settings: Settings) -> Secrets | NoVault:
-    if not settings.key_vault_url:
-        return NoVault()
-    return Secrets(
-        settings.key_vault_url,
-        partial(make_credential, settings),
-        development=settings.development,
-        ca_file=settings.key_vault_ca_file or None,
-    )
+def _tell(report: Report) -> None:
+    where = report.deployment
+    match report:
+        case HealthChange():
+            deployment_changed(where.name, where.endpoint, report.state, report.seconds)
+        case AttemptReport():
+            deployment_called(where.name, where.endpoint, report.outcome, report.ms, report.number)

@@ -33,7 +33,36 @@ def endpoint_problem(endpoint: str, *, development: bool) -> str | None:
     return None
 
 
+def resource(endpoint: str) -> str:
+    """The resource's own address, the same whichever of its accepted forms the endpoint has."""
+    parts = urlsplit(endpoint)
+    return f"{parts.scheme}://{parts.netloc.lower().removesuffix(':443')}"
+
+
 def base_url(endpoint: str) -> str:
     """The v1 API's base URL of an endpoint, whichever of its accepted forms it has."""
-    parts = urlsplit(endpoint)
-    return f"{parts.scheme}://{parts.netloc}/openai/v1/"
+    return f"{resource(endpoint)}/openai/v1/"
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is on this machine."""
+    try:
+        return urlsplit(url).hostname in LOOPBACK_HOSTS
+    except ValueError:
+        return False
+
+
+def redis_problem(url: str, *, with_token: bool) -> str | None:
+    """What is wrong with the address of a Redis server, or None. `with_token`: the app's token is sent there."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "is no URL."
+    if parts.scheme not in ("redis", "rediss") or not host:
+        return "must be a URL as rediss://NAME.REGION.redis.azure.net:10000."
+    if parts.password is not None or parts.username is not None or "password" in parts.query:
+        return "must not hold a user or a password: the app signs in by its identity."
+    if with_token and parts.scheme != "rediss" and host not in LOOPBACK_HOSTS:
+        return "must begin with rediss://: the app's token is sent encrypted only."
+    return None

@@ -24,6 +24,7 @@ AppError
     ├── DeploymentNotFound    502  deployment_not_found     the deployment in the settings does not exist
     ├── RateLimited           429  rate_limited             the deployment's quota is used up for now
     ├── UpstreamUnavailable   502  upstream_unavailable     5xx, a refused or reset connection, a redirect, no sense
+    ├── NoDeploymentAvailable 503  no_deployment_available  every deployment of the model has failed and is left alone
     ├── UpstreamTimeout       504  upstream_timeout         no answer in time
     └── UpstreamInterrupted   502  upstream_interrupted     the answer broke off
 
@@ -212,6 +213,14 @@ class RateLimited(UpstreamError):
 
 class UpstreamUnavailable(UpstreamError):
     default_message = "Azure OpenAI could not be reached or failed. Try again shortly."
+
+
+class NoDeploymentAvailable(UpstreamError):
+    status = 503
+    code = "no_deployment_available"
+    default_message = (
+        "Every deployment of this model has failed lately and is left alone for a while. Try again shortly."
+    )
 
 
 class UpstreamTimeout(UpstreamError):

@@ -17,11 +17,16 @@ FinishReason = Literal["stop", "length", "content_filter", "tool_calls"]
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The model has begun. `id` is this answer's, `model` the name the caller knows; `deployment` is for the log."""
+    """The model has begun. `id` is this answer's, `model` the name the caller knows.
+
+    `deployment` and `endpoint` tell which deployment of which resource answers: for the log, and for a run whose next
+    turn should go to the same resource.
+    """
 
     id: str
     model: str
     deployment: str
+    endpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,11 @@ class ImageRequest:
         """Whether the answer is to be streamed."""
         return self.options.stream
 
+    @property
+    def timeout(self) -> float | None:
+        """Seconds until the answer must be complete."""
+        return self.options.timeout
+
 
 def parse_images(incoming: Incoming, settings: Settings) -> ImageRequest:
     """Reads a request for an analysis in each of its three forms.

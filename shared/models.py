@@ -1,96 +1,85 @@
-"""Which models are offered, and which deployment answers for each?"""
+"""Which models are offered, and which deployments answer for each?"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic_core import from_json
-
-from shared.endpoint import base_url
+from shared.endpoint import base_url, resource
 from shared.errors import ModelNotFound
+from shared.model_settings import LIMITS, DeploymentSettings, Family, ModelSettings, ReasoningEffort
 
 if TYPE_CHECKING:
     from shared.settings import Settings
 
-Family = Literal["chat", "reasoning"]
-"""`reasoning` models take a reasoning effort and refuse a temperature; `chat` models the other way round."""
+EFFORTS: tuple[ReasoningEffort, ...] = ("none", "minimal", "low", "medium", "high", "xhigh")
+"""From the least to the most."""
 
-ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
-
-
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$"
-"""What a model or a deployment may be called."""
+OWN_TEMPERATURE = 1.0
+OWN_EFFORT: ReasoningEffort = "medium"
+"""What a model takes at most when nobody says."""
 
 
-class ModelSettings(BaseModel):
-    """One entry of the setting `MODELS`."""
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One deployment of a model. `endpoint` is its resource's address, in one form whichever the settings have."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    name: str
+    endpoint: str
+    priority: int = 1
+    weight: float = 1
+    tokens_per_minute: int | None = None
+    requests_per_minute: int | None = None
+    kind: Literal["standard", "provisioned"] = "standard"
+    concurrency: int | None = None
 
-    deployment: str | None = Field(
-        default=None, pattern=NAME, description="The deployment's name; default: the entry's name."
-    )
-    endpoint: str | None = Field(
-        default=None, min_length=1, description="Its resource; default: AZURE_OPENAI_ENDPOINT."
-    )
-    family: Family | None = Field(default=None, description="`chat` or `reasoning`; default: told from the names.")
-    base_model: str | None = Field(
-        default=None, min_length=1, description="The model behind the deployment, as gpt-5.4-mini."
-    )
-    max_output_tokens: int | None = Field(default=None, ge=16, description="The most output tokens of one answer.")
-    default_max_output_tokens: int | None = Field(
-        default=None, ge=16, description="Output tokens when a request does not say."
-    )
-    temperature: float | None = Field(default=None, ge=0, le=2, description="Temperature when a request does not say.")
-    reasoning_effort: ReasoningEffort | None = Field(default=None, description="Effort when a request does not say.")
-
-
-def read_model_map(value: Any) -> Any:
-    """Turns the text of `MODELS` into its entries: JSON, or the path of a file that holds it.
-
-    Raises:
-        ValueError: the text is no JSON object, or the file can't be read.
-    """
-    if not isinstance(value, str):
-        return value
-    if not value.lstrip().startswith(("{", "[")):
-        try:
-            value = Path(value).read_text(encoding="utf-8")
-        except (OSError, ValueError):
-            raise ValueError("is neither a JSON object nor the path of a file that can be read.") from None
-    try:
-        entries = from_json(value, allow_inf_nan=False)
-    except ValueError as error:
-        raise ValueError(f"is not valid JSON: {error}.") from None
-    if not isinstance(entries, dict) or not entries:
-        raise ValueError('must be a JSON object with at least one entry, as {"NAME": {"deployment": "…"}}.')
-    if not all(re.match(NAME, name) for name in entries):
-        raise ValueError("has an entry whose name is none: use letters, digits, dots, hyphens and underscores.")
-    return entries
+    @property
+    def base_url(self) -> str:
+        """The v1 API of the resource that it is in."""
+        return base_url(self.endpoint)
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that callers may name, with what applies to it. Token counts are caps and defaults of one answer."""
+    """A model that callers may name, the deployments that may answer for it, and its caps and defaults for one answer.
+
+    `most_temperature` and `most_effort` are caps, as `max_output_tokens` is; the other values are defaults.
+    """
 
     name: str
-    deployment: str
-    endpoint: str
-    family: Family
-    max_output_tokens: int
-    default_max_output_tokens: int
+    deployments: tuple[Deployment, ...]
+    family: Family = "chat"
+    base_model: str | None = None
+    max_output_tokens: int = 16384
+    default_max_output_tokens: int = 4096
     temperature: float | None = None
     reasoning_effort: ReasoningEffort | None = None
+    most_temperature: float | None = None
+    most_effort: ReasoningEffort | None = None
 
-    @property
-    def base_url(self) -> str:
-        """The v1 API of the resource that the deployment is in."""
-        return base_url(self.endpoint)
+    def tokens_for(self, asked: int | None) -> int:
+        """The most output tokens of an answer for which a request wants so many."""
+        return min(asked or self.default_max_output_tokens, self.max_output_tokens)
+
+    def temperature_for(self, asked: float | None) -> float | None:
+        """The temperature of an answer; None leaves it to the model."""
+        wanted = self.temperature if asked is None else asked
+        if self.most_temperature is None:
+            return wanted
+        if wanted is None and self.most_temperature >= OWN_TEMPERATURE:
+            return None
+        return min(OWN_TEMPERATURE if wanted is None else wanted, self.most_temperature)
+
+    def effort_for(self, asked: ReasoningEffort | None) -> ReasoningEffort | None:
+        """The effort of an answer; None leaves it to the model."""
+        wanted = asked or self.reasoning_effort
+        if self.most_effort is None:
+            return wanted
+        most = EFFORTS.index(self.most_effort)
+        if wanted is None and most >= EFFORTS.index(OWN_EFFORT):
+            return None
+        return EFFORTS[min(EFFORTS.index(wanted or OWN_EFFORT), most)]
 
 
 def guess_family(*names: str | None) -> Family:
@@ -114,7 +103,7 @@ class ModelMap:
     def from_settings(cls, settings: Settings) -> Self:
         """The map of `MODELS`, or of the one deployment in the simple case."""
         entries = settings.models or {settings.deployment: ModelSettings()}
-        models = {name: _model(name, entry, settings) for name, entry in entries.items()}
+        models = _with_known_limits({name: _model(name, entry, settings) for name, entry in entries.items()})
         default = settings.default_model if settings.default_model in models else next(iter(models))
         return cls(models, default, settings if settings.model_pass_through else None)
 
@@ -138,16 +127,45 @@ class ModelMap:
 
 
 def _model(name: str, entry: ModelSettings, settings: Settings) -> Model:
-    deployment = entry.deployment or name
+    listed = entry.listed(name)
     cap = min(entry.max_output_tokens or settings.max_output_tokens, settings.max_output_tokens)
-    temperature = settings.default_temperature if entry.temperature is None else entry.temperature
     return Model(
         name=name,
-        deployment=deployment,
-        endpoint=entry.endpoint or settings.endpoint,
-        family=entry.family or guess_family(entry.base_model, deployment, name),
+        deployments=tuple(_deployment(one, entry.endpoint or settings.endpoint) for one in listed),
+        family=entry.family or guess_family(entry.base_model, *(one.deployment for one in listed), name),
+        base_model=entry.base_model,
         max_output_tokens=cap,
         default_max_output_tokens=min(entry.default_max_output_tokens or settings.default_max_output_tokens, cap),
-        temperature=temperature,
+        temperature=settings.default_temperature if entry.temperature is None else entry.temperature,
         reasoning_effort=entry.reasoning_effort,
+        most_temperature=entry.max_temperature,
+        most_effort=entry.max_reasoning_effort,
+    )
+
+
+def _with_known_limits(models: Mapping[str, Model]) -> dict[str, Model]:
+    """The same models; what one of them says of a deployment's limits holds wherever that deployment is named."""
+    limits: dict[tuple[str, str], dict[str, Any]] = {}
+    for one in (one for model in models.values() for one in model.deployments):
+        said = {limit: getattr(one, limit) for limit in LIMITS}
+        known = limits.setdefault((one.endpoint, one.name), {})
+        known |= {limit: value for limit, value in said.items() if value not in (None, "standard")}
+    return {
+        name: replace(
+            model, deployments=tuple(replace(one, **limits[one.endpoint, one.name]) for one in model.deployments)
+        )
+        for name, model in models.items()
+    }
+
+
+def _deployment(entry: DeploymentSettings, endpoint: str) -> Deployment:
+    return Deployment(
+        name=entry.deployment,
+        endpoint=resource(entry.endpoint or endpoint),
+        priority=entry.priority,
+        weight=entry.weight,
+        tokens_per_minute=entry.tokens_per_minute,
+        requests_per_minute=entry.requests_per_minute,
+        kind=entry.kind,
+        concurrency=entry.concurrency,
     )

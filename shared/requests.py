@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import from_json
 
 from shared.errors import FeatureRetired, InvalidJson, InvalidRequest, UnsupportedMediaType
-from shared.models import ReasoningEffort
+from shared.model_settings import ReasoningEffort
 from shared.strict_schema import strict_problem
 
 Checked = TypeVar("Checked", bound=BaseModel)
@@ -141,6 +141,9 @@ class Options(Strict):
     temperature: float | None = Field(default=None, ge=0, le=2, description="Left out for models that take none.")
     reasoning_effort: ReasoningEffort | None = Field(default=None, description="For models that reason.")
     response_format: ResponseFormat | None = None
+    timeout: float | None = Field(
+        default=None, gt=0, description="Seconds until the answer must be complete; it can only lower the app's own."
+    )
     stream: bool = False
 
 

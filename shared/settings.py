@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from importlib.util import find_spec
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from shared.endpoint import endpoint_problem
-from shared.models import ModelSettings, read_model_map
+from shared.endpoint import endpoint_problem, is_loopback, redis_problem
+from shared.model_settings import DeploymentSettings, Models, ModelSettings, problems, read_models
 
 KEY_VARIABLES = (
     "AZURE_OPENAI_API_KEY",
@@ -69,7 +70,7 @@ class Settings(BaseModel):
         "The deployment that answers, in the simple case of one. Required unless `MODELS` is set.",
         "",
     )
-    models: Annotated[Mapping[str, ModelSettings], BeforeValidator(read_model_map)] = _setting(
+    models: Models = _setting(
         "MODELS",
         "The models that callers may name: JSON, or the path of a JSON file. See docs/models.md.",
         {},
@@ -191,6 +192,34 @@ class Settings(BaseModel):
         120.0,
         gt=0,
     )
+    first_event_timeout: float = _setting(
+        "FIRST_EVENT_SECONDS",
+        "How long one call may take to its first event; then another deployment is tried.",
+        30.0,
+        gt=0,
+        le=225,
+    )
+    max_attempts: int = _setting(
+        "MAX_ATTEMPTS", "The most calls that one answer may cost, with all that failed before it.", 6, ge=1, le=20
+    )
+    max_concurrent_requests: int = _setting(
+        "MAX_CONCURRENT_REQUESTS",
+        "The most calls to Azure OpenAI at once, over all routes of one worker; what comes beyond them queues.",
+        200,
+        ge=1,
+    )
+    queue_size: int = _setting(
+        "QUEUE_SIZE", "How many requests may queue; what comes beyond them gets 503 `overloaded`.", 100, ge=0
+    )
+    queue_seconds: float = _setting(
+        "QUEUE_SECONDS", "How long a request may queue; then it gets 503 `overloaded`.", 10.0, ge=0
+    )
+    redis_url: str = _setting(
+        "REDIS_URL",
+        "A Redis server through which workers share cool-downs and counts: `rediss://HOST:PORT`, no password."
+        " Optional; needs requirements-redis.txt. See docs/reliability.md.",
+        "",
+    )
     token_timeout: float = _setting(
         "TOKEN_TIMEOUT_SECONDS", "How long a caller waits for a token when there is no valid one.", 8.0, gt=0, le=60
     )
@@ -245,6 +274,11 @@ class Settings(BaseModel):
             return "developer"
         return "managed"
 
+    @property
+    def redis_takes_a_token(self) -> bool:
+        """Whether the app signs in to Redis: everywhere but on a development host's own server."""
+        return not (self.development and is_loopback(self.redis_url))
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Reads the settings from `environ` (default: the process's). Never raises.
@@ -261,19 +295,31 @@ class Settings(BaseModel):
                 warnings.append(f"{older} is an older name of {name}; please use {name}.")
         values: dict[str, Any] = {name: given[name] for name in cls.variables() if name in given}
         mistakes: list[Mistake] = []
+        entries: Mapping[str, Any] = {}
+        if "MODELS" in values:
+            try:
+                values["MODELS"] = entries = read_models(values["MODELS"])
+            except ValueError as error:
+                mistakes.append(Mistake("MODELS", str(error)))
+                del values["MODELS"]
         try:
             settings = cls.model_validate(values)
         except ValidationError as error:
             for problem in error.errors(include_input=False, include_url=False):
                 name, *inside = (str(part) for part in problem["loc"])
                 values.pop(name, None)
-                where = f" (at {'.'.join(inside)})" if inside else ""
+                where = f" (at {'.'.join(inside).removesuffix('.[key]')})" if inside else ""
                 said = problem["msg"].removeprefix("Value error, ")
                 if problem["type"] == "extra_forbidden":
-                    said = f"has a key that is none of: {', '.join(ModelSettings.model_fields)}"
+                    entry = DeploymentSettings if "deployments" in inside else ModelSettings
+                    said = f"has a key that is none of: {', '.join(entry.model_fields)}"
                 mistakes.append(Mistake(name, said + where))
             settings = cls.model_validate(values)
-        mistakes += settings.contradictions({mistake.variable for mistake in mistakes})
+        mistakes += settings.contradictions({mistake.variable for mistake in mistakes}, mapped=bool(entries))
+        mistakes += [
+            Mistake("MODELS", problem)
+            for problem in problems(entries, settings.endpoint, development=settings.development)
+        ]
         keys = [name for name in KEY_VARIABLES if name in given]
         if settings.development:
             if keys:
@@ -300,23 +346,24 @@ class Settings(BaseModel):
         """The names of all settings, in the order of their definition."""
         return tuple(str(field.validation_alias) for field in cls.model_fields.values() if field.validation_alias)
 
-    def contradictions(self, known: set[str]) -> list[Mistake]:
-        """What no single field can see. `known` are variables that have a mistake already."""
+    def contradictions(self, known: set[str], *, mapped: bool) -> list[Mistake]:
+        """What no single field can see. `known` are variables that have a mistake already; `mapped`: there is a map."""
         mistakes = []
-        if not self.endpoint and any(not model.endpoint for model in self.models.values() or [ModelSettings()]):
+        if not self.endpoint and (not mapped or self.model_pass_through):
             mistakes.append(Mistake("AZURE_OPENAI_ENDPOINT", "is not set. Set it to https://NAME.openai.azure.com."))
         if self.endpoint and (problem := endpoint_problem(self.endpoint, development=self.development)):
             mistakes.append(Mistake("AZURE_OPENAI_ENDPOINT", problem))
-        for name, model in self.models.items():
-            if model.endpoint and (problem := endpoint_problem(model.endpoint, development=self.development)):
-                mistakes.append(Mistake("MODELS", f"{problem} (at {name}.endpoint)"))
-        if not self.deployment and not self.models and "MODELS" not in known:
+        if not self.deployment and not mapped and "MODELS" not in known:
             mistakes.append(
                 Mistake("AZURE_OPENAI_DEPLOYMENT", "is not set. Set it to a deployment's name, or set MODELS.")
             )
         offered = tuple(self.models) or (self.deployment,)
-        if self.default_model and self.default_model not in offered:
+        if self.default_model and self.default_model not in offered and "MODELS" not in known:
             mistakes.append(Mistake("DEFAULT_MODEL", f"is not one of the models, which are: {', '.join(offered)}."))
+        if self.redis_url and (problem := redis_problem(self.redis_url, with_token=self.redis_takes_a_token)):
+            mistakes.append(Mistake("REDIS_URL", problem))
+        if self.redis_url and find_spec("redis") is None:
+            mistakes.append(Mistake("REDIS_URL", "needs the package redis: install requirements-redis.txt too."))
         asked = "default_max_output_tokens" in self.model_fields_set
         if asked and self.default_max_output_tokens > self.max_output_tokens:
             mistakes.append(Mistake("DEFAULT_MAX_OUTPUT_TOKENS", "must not exceed MAX_OUTPUT_TOKENS."))

@@ -9,17 +9,19 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from opentelemetry import trace
 
+from shared.call import Spent
 from shared.errors import AppError
 from shared.events import Event, Events, Failed, Finished, Started, Usage
 
 log = logging.getLogger("app.request")
+pool_log = logging.getLogger("app.pool")
 
 
 @dataclass(slots=True)
@@ -31,10 +33,10 @@ class RequestRecord:
     status: int = 0
     stream: bool = False
     model: str | None = None
-    deployment: str | None = None
     finish_reason: str | None = None
     code: str | None = None
     usage: Usage = field(default_factory=Usage)
+    spent: Spent = field(default_factory=Spent)
     _began: float = field(default_factory=time.perf_counter)
     _first: float | None = None
 
@@ -42,7 +44,7 @@ class RequestRecord:
         """Takes from an event what the line will say."""
         match event:
             case Started():
-                self.model, self.deployment = event.model, event.deployment
+                self.model = event.model
                 if self._first is None:
                     self._first = time.perf_counter()
             case Finished():
@@ -71,7 +73,12 @@ class RequestRecord:
             "status": self.status,
             "stream": self.stream,
             "model": self.model,
-            "deployment": self.deployment,
+            "deployment": self.spent.deployment,
+            "resource": _host(self.spent.endpoint),
+            "attempts": self.spent.attempts or None,
+            "retries": self.spent.retries or None,
+            # Below a millisecond it is the pool's own work.
+            "waited_ms": round(self.spent.waited * 1000) or None,
             "finish_reason": self.finish_reason,
             "code": self.code,
             "input_tokens": self.usage.input_tokens,
@@ -81,7 +88,43 @@ class RequestRecord:
             "first_event_ms": None if self._first is None else round((self._first - self._began) * 1000, 1),
             "ms": round((now - self._began) * 1000, 1),
         }
-        log.info("%s", json.dumps({name: value for name, value in line.items() if value is not None}))
+        log.info("%s", _line(line))
+
+
+def deployment_changed(name: str, endpoint: str, state: str, seconds: float) -> None:
+    """Logs that a deployment is left alone for some seconds, and why, or that it takes traffic again (`ok`)."""
+    line = {
+        "event": "deployment",
+        "deployment": name,
+        "resource": _host(endpoint),
+        "state": state,
+        "seconds": round(seconds, 1) or None,
+    }
+    # A quota that is used up for a moment is everyday; the others someone may have to look at.
+    everyday = state in ("ok", "rate_limited", "busy")
+    pool_log.log(logging.INFO if everyday else logging.WARNING, "%s", _line(line))
+
+
+def deployment_called(name: str, endpoint: str, outcome: str, ms: float, number: int) -> None:
+    """Logs one call to a deployment, for who looks for the reason of a choice: at DEBUG alone."""
+    if pool_log.isEnabledFor(logging.DEBUG):
+        line = {
+            "event": "attempt",
+            "deployment": name,
+            "resource": _host(endpoint),
+            "outcome": outcome,
+            "number": number,
+            "ms": round(ms, 1),
+        }
+        pool_log.debug("%s", _line(line))
+
+
+def _line(line: Mapping[str, object]) -> str:
+    return json.dumps({name: value for name, value in line.items() if value is not None})
+
+
+def _host(endpoint: str | None) -> str | None:
+    return urlsplit(endpoint).hostname if endpoint else None
 
 
 class ModelSpan:

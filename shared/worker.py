@@ -11,8 +11,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from shared import incoming
-from shared.bootstrap import Services, connect, problems_of_places, toolbox
+from shared import incoming, toolkit
+from shared.bootstrap import Services, connect
 from shared.call import Call
 from shared.dialects.ui_stream import UiStream
 from shared.errors import AppError, Misconfigured, Unauthorized
@@ -36,14 +36,17 @@ from shared.tools.toolbox import Toolbox
 log = logging.getLogger("app")
 
 
-class Streamable(Protocol):
-    """A request that says whether its answer is to be streamed."""
+class Askable(Protocol):
+    """A request that says whether its answer is to be streamed, and within how many seconds it wants all of it."""
 
     @property
     def stream(self) -> bool: ...
 
+    @property
+    def timeout(self) -> float | None: ...
 
-Asked = TypeVar("Asked", bound=Streamable)
+
+Asked = TypeVar("Asked", bound=Askable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,9 @@ class Endpoint(Generic[Asked]):
 class Worker:
     """Handles this worker's requests. Making one never fails: with bad settings it answers 503 and says why."""
 
-    def __init__(self, settings: Settings, make_tools: Callable[[Settings], Toolbox] = toolbox) -> None:
+    def __init__(self, settings: Settings, make_tools: Callable[[Settings], Toolbox] = toolkit.toolbox) -> None:
         """Takes the settings, and what makes the agent's tools: those that `shared/tools` lists."""
-        mistakes = [*settings.mistakes, *problems_of_places(settings)]
+        mistakes = [*settings.mistakes, *toolkit.problems(settings)]
         self._tools = Toolbox(())
         if not mistakes:
             try:
@@ -120,8 +123,8 @@ class Worker:
         return response
 
     async def _answer(self, endpoint: Endpoint[Asked], request: Request, record: RequestRecord) -> Response:
-        deadline = asyncio.get_running_loop().time() + self.settings.request_timeout
-        call = Call(record.request_id, deadline, self._authenticate(request))
+        arrived = asyncio.get_running_loop().time()
+        caller = self._authenticate(request)
         services = self.services
         settings = self.settings
         came = await incoming.read(request, max_bytes=settings.max_body_bytes, within=settings.body_timeout)
@@ -129,6 +132,8 @@ class Worker:
         # It may be megabytes, and the answer takes long.
         del came
         record.stream = asked.stream
+        deadline = arrived + min(asked.timeout or self.settings.request_timeout, self.settings.request_timeout)
+        call = Call(record.request_id, deadline, caller, record.spent)
         events = record.watch(endpoint.run(asked, services, call))
         if not asked.stream:
             answer = await while_caller_waits(request, before(deadline, endpoint.fold(asked, events)))

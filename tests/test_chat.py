@@ -195,6 +195,28 @@ def test_models_are_chosen_by_name_with_their_own_limits(app: App) -> None:
     assert (bodies[1]["temperature"], bodies[1]["max_output_tokens"]) == (0.5, 64)
 
 
+def test_a_models_caps_hold_whatever_a_request_asks(app: App) -> None:
+    models = """{
+        "fast": {"deployment": "gpt-4.1-mini", "max_temperature": 0.5},
+        "warm": {"deployment": "gpt-4.1-mini", "max_temperature": 1.5},
+        "deep": {"deployment": "gpt-5.4-mini", "max_reasoning_effort": "low"},
+        "free": {"deployment": "gpt-5.4-mini", "max_reasoning_effort": "high"}
+    }"""
+    caller = app.start({"MODELS": models})
+    for model in ("fast", "warm", "deep", "free"):
+        for asked in (
+            {},
+            {"temperature": 2, "reasoning_effort": "xhigh"},
+            {"temperature": 0, "reasoning_effort": "none"},
+        ):
+            assert caller.post("chat", json={"messages": [said("Hi")], "model": model, **asked}).status_code == 200
+    bodies = [one.json() for one in app.azure.openai.requests]
+    # Where nobody says, a cap below what a model would take by itself is sent, one above it is not.
+    assert [body.get("temperature") for body in bodies[:6]] == [0.5, 0.5, 0, None, 1.5, 0]
+    efforts = [body.get("reasoning", {}).get("effort") for body in bodies[6:]]
+    assert efforts == ["low", "low", "none", None, "high", "none"]
+
+
 def test_an_unknown_model_is_told_with_the_names_that_are_offered(caller: httpx2.Client) -> None:
     response = caller.post("chat", json={"messages": [said("Hi")], "model": "gpt-9"})
     assert response.status_code == 404

@@ -105,7 +105,7 @@ def test_a_silent_model_is_bridged_by_comments_and_headers_leave_meanwhile(app: 
 
 
 def test_an_error_after_the_headers_is_told_in_band(app: App) -> None:
-    caller = app.start({"HEARTBEAT_SECONDS": "0.05"})
+    caller = app.start({"HEARTBEAT_SECONDS": "0.05", "MAX_ATTEMPTS": "1"})
     app.azure.openai.script({"status": 429, "headers": {"retry-after-ms": "1500"}, "gate": "slow", "after": 0})
     with open_stream(caller, "chat", HELLO) as stream:
         app.azure.openai.open_gate("slow")
@@ -129,7 +129,7 @@ def test_an_error_after_the_headers_is_told_in_band(app: App) -> None:
     ],
 )
 def test_a_stream_that_breaks_off_ends_in_one_typed_error(app: App, step: dict[str, Any]) -> None:
-    caller = app.start()
+    caller = app.start({"MAX_ATTEMPTS": "1"})
     app.azure.openai.script({"chunks": ["a ", "b ", "c "], **step} if "raw" not in step else step, step)
     with open_stream(caller, "chat", HELLO) as stream:
         if stream.response.status_code == 200:

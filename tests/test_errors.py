@@ -177,7 +177,7 @@ FAULTS = [
     (upstream(403, "Forbidden"), 502, "upstream_forbidden", True),
     (upstream(404, "DeploymentNotFound"), 502, "deployment_not_found", False),
     (upstream(408, "timeout"), 504, "upstream_timeout", True),
-    (upstream(429, "RateLimitReached"), 429, "rate_limited", True),
+    (upstream(429, "RateLimitReached", **{"retry-after-ms": "300"}), 429, "rate_limited", True),
     (upstream(500, "InternalServerError"), 502, "upstream_unavailable", True),
     (upstream(503, "overloaded"), 502, "upstream_unavailable", True),
     ({"redirect": "http://169.254.169.254/metadata"}, 502, "upstream_unavailable", True),
@@ -196,32 +196,79 @@ FAULTS = [
 ]
 
 
+LEFT_ALONE = {"upstream_forbidden", "deployment_not_found"}
+"""What no second try mends: the deployment is left alone for a minute."""
+
+
 @pytest.mark.parametrize(("step", "status", "code", "retryable"), FAULTS)
-def test_each_fault_upstream_has_its_status_and_code_and_the_worker_lives_on(
+def test_each_fault_that_lasts_has_its_status_and_code_and_the_worker_lives_on(
     app: App, step: dict[str, Any], status: int, code: str, retryable: bool
+) -> None:
+    caller = app.start({"MAX_ATTEMPTS": "2"})
+    app.azure.openai.script_forever(step)
+    error = refused(caller.post("chat", json=HELLO), status, code)
+    assert error["retryable"] is retryable
+    app.azure.openai.clear()
+    if code in LEFT_ALONE:
+        assert refused(caller.post("chat", json=HELLO), status, code)["message"] == error["message"]
+        assert app.azure.openai.requests == []
+    else:
+        assert caller.post("chat", json=HELLO).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        upstream(408, "timeout"),
+        upstream(429, "RateLimitReached", **{"retry-after-ms": "300"}),
+        upstream(500, "InternalServerError"),
+        {"redirect": "http://169.254.169.254/metadata"},
+        {"reset": "before"},
+        {"raw": ["data: {broken"]},
+        {"raw": []},
+        {"raw": ['data: {"type":"error","code":"server_error","message":"x"}']},
+    ],
+)
+def test_a_fault_that_comes_once_and_before_the_first_event_is_healed_unseen(app: App, step: dict[str, Any]) -> None:
+    caller = app.start()
+    app.azure.openai.script(step)
+    assert caller.post("chat", json=HELLO).json()["finish_reason"] == "stop"
+    assert len(app.azure.openai.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        upstream(400, "invalid_value"),
+        {"content_filter": "prompt"},
+        {"truncate": 1},
+        {"reset": "mid", "after": 1},
+        {"chunks": ["a ", "b "], "finish": "failed"},
+    ],
+)
+def test_what_is_the_callers_fault_or_comes_after_the_first_event_is_not_sent_again(
+    app: App, step: dict[str, Any]
 ) -> None:
     caller = app.start()
     app.azure.openai.script(step)
-    error = refused(caller.post("chat", json=HELLO), status, code)
-    assert error["retryable"] is retryable
-    assert caller.post("chat", json=HELLO).status_code == 200
+    assert caller.post("chat", json=HELLO).status_code in (400, 502)
+    assert len(app.azure.openai.requests) == 1
 
 
 @pytest.mark.parametrize(
     ("headers", "seconds", "header"),
     [
         ({"retry-after-ms": "1500", "retry-after": "2"}, 1.5, "2"),
-        ({"retry-after": "86400"}, 86400.0, "86400"),
-        ({"retry-after": "soon"}, None, None),
-        ({"retry-after": "-1"}, None, None),
-        ({"retry-after": "nan"}, None, None),
-        ({}, None, None),
+        # Nobody should wait for a day: it is asked again once a minute.
+        ({"retry-after": "86400"}, 60, "60"),
+        ({"retry-after": "soon"}, 1, "1"),
+        ({"retry-after": "-1"}, 1, "1"),
+        ({"retry-after": "nan"}, 1, "1"),
+        ({}, 1, "1"),
     ],
 )
-def test_a_rate_limit_says_when_to_try_again(
-    app: App, headers: dict[str, str], seconds: float | None, header: str | None
-) -> None:
-    caller = app.start()
+def test_a_rate_limit_says_when_to_try_again(app: App, headers: dict[str, str], seconds: float, header: str) -> None:
+    caller = app.start({"MAX_ATTEMPTS": "1"})
     app.azure.openai.script(upstream(429, "RateLimitReached", **headers))
     response = caller.post("chat", json=HELLO)
     assert refused(response, 429, "rate_limited")["retry_after"] == seconds
@@ -229,20 +276,20 @@ def test_a_rate_limit_says_when_to_try_again(
 
 
 def test_a_silent_upstream_is_given_up_after_the_idle_time(app: App) -> None:
-    caller = app.start({"IDLE_TIMEOUT_SECONDS": "0.1"})
-    app.azure.openai.script({"hang": True})
+    caller = app.start({"IDLE_TIMEOUT_SECONDS": "0.1", "MAX_ATTEMPTS": "2"})
+    app.azure.openai.script_forever({"hang": True})
     refused(caller.post("chat", json=HELLO), 504, "upstream_timeout")
 
 
 def test_an_endpoint_that_nobody_serves_is_an_unavailable_upstream(app: App) -> None:
-    caller = app.start({"AZURE_OPENAI_ENDPOINT": "http://127.0.0.1:9"})
+    caller = app.start({"AZURE_OPENAI_ENDPOINT": "http://127.0.0.1:9", "MAX_ATTEMPTS": "2"})
     before = len(app.told.lines)
     refused(caller.post("chat", json=HELLO), 502, "upstream_unavailable")
-    assert warnings_since(before, app) == ["app.openai WARNING no answer from 127.0.0.1: ConnectionRefusedError"]
+    assert set(warnings_since(before, app)) == {"app.openai WARNING no answer from 127.0.0.1: ConnectionRefusedError"}
 
 
 def test_a_failing_upstream_is_logged_with_its_status_and_without_its_words(app: App) -> None:
-    caller = app.start()
+    caller = app.start({"MAX_ATTEMPTS": "1"})
     app.azure.openai.script({"status": 500, "error": {"code": "500", "message": UPSTREAM_TEXT}})
     before = len(app.told.lines)
     refused(caller.post("chat", json=HELLO), 502, "upstream_unavailable")
@@ -313,7 +360,7 @@ def test_an_upstream_that_breaks_http_itself_is_told_by_what_is_known(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         endpoint = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        caller = app.start({"AZURE_OPENAI_ENDPOINT": endpoint, "IDLE_TIMEOUT_SECONDS": "2"})
+        caller = app.start({"AZURE_OPENAI_ENDPOINT": endpoint, "IDLE_TIMEOUT_SECONDS": "2", "MAX_ATTEMPTS": "1"})
 
         def serve_once() -> None:
             connection, _ = listening.accept()

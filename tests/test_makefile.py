@@ -20,7 +20,7 @@ HERE = "{}.{}.{}".format(*sys.version_info[:3])
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A folder with the Makefile and a finished environment of this Python; `python3` is another, of 3.12.99."""
-    for name in ("Makefile", "requirements.txt", "requirements-dev.txt"):
+    for name in ("Makefile", "requirements.txt", "requirements-redis.txt", "requirements-dev.txt"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / ".venv" / "bin" / "python").symlink_to(sys.executable)

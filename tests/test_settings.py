@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import sys
 from pathlib import Path
 
 import pytest
 
 from dev import settings_pages
+from shared.models import ModelMap
 from shared.settings import KEY_VARIABLES, Settings
 from tests.conftest import PLANTED_KEY, ROOT, App
 
@@ -142,18 +145,116 @@ def test_older_names_are_understood_with_a_warning_and_the_newer_name_wins() -> 
         ('{"a": {}', "is not valid JSON"),
         ("no/such/file.json", "is neither a JSON object nor the path of a file"),
         ('{"a": {"deploy": "x"}}', "(at a.deploy)"),
-        ('{"a": {"deploy": "x"}}', "has a key that is none of: deployment, endpoint, family, base_model,"),
+        ('{"a": {"deploy": "x"}}', "has a key that is none of: deployment, endpoint, deployments, family,"),
         ('{"a": {"family": "fast"}}', "(at a.family)"),
         ('{"a": {"max_output_tokens": "many"}}', "(at a.max_output_tokens)"),
         ('{"": {}}', "has an entry whose name is none"),
         ('{"a": {"deployment": " "}}', "(at a.deployment)"),
         ('{"a": {"endpoint": "http://x"}}', "must begin with https://. (Plain http is"),
+        ('{"a": {"deployments": []}}', "(at a.deployments)"),
+        ('{"a": {"deployments": [{}]}}', "(at a.deployments.0.deployment)"),
+        ('{"a": {"deployments": [{"deployment": "x", "weight": 0}]}}', "(at a.deployments.0.weight)"),
+        ('{"a": {"deployments": [{"deployment": "x", "kind": "fast"}]}}', "(at a.deployments.0.kind)"),
+        ('{"a": {"deployments": [{"deployment": "x", "concurrency": 0}]}}', "(at a.deployments.0.concurrency)"),
+        ('{"a": {"deployments": [{"deployment": "x", "endpoint": "ftp://x"}]}}', "endpoint is no https URL"),
+        ('{"a": {"deployment": "x", "deployments": [{"deployment": "y"}]}}', "not both (at a)"),
+        (
+            '{"a": {"deployments": [{"deployment": "x"}, {"deployment": "x",'
+            ' "endpoint": "https://X.openai.azure.com:443/openai/v1/"}]}}',
+            "the same deployment is there twice (at a.deployments.1)",
+        ),
+        (
+            '{"a": {"deployments": [{"deployment": "x", "tokens_per_minute": 5}]},'
+            ' "b": {"deployments": [{"deployment": "x", "tokens_per_minute": 6}]}}',
+            "tokens_per_minute differs from that of the same deployment at a.deployments.0 (at b.deployments.0)",
+        ),
+        (
+            '{"a": {"max_output_tokens": 100, "default_max_output_tokens": 200}}',
+            "default_max_output_tokens must not exceed max_output_tokens (at a)",
+        ),
     ],
 )
 def test_a_mistake_in_the_model_map_says_where_it_is(models: str, problem: str) -> None:
     (mistake,) = mistakes(MODELS=models)
     assert mistake.startswith("MODELS: ")
     assert problem in mistake
+
+
+def test_every_mistake_of_the_model_map_is_named_at_once_with_its_place() -> None:
+    models = {
+        "good": {},
+        "": {},
+        "a": {"deploy": "x", "family": "fast", "endpoint": "http://x"},
+        "b": {"deployments": [{"deployment": "x"}, {"deployment": "x"}, {"deployment": 5}, 6]},
+        "c": 7,
+        "d": {"deployments": 8},
+    }
+    told = mistakes(MODELS=json.dumps(models), DEFAULT_MODEL="good", MAX_IMAGES="0")
+    places = [one.rpartition("(at ")[2].rstrip(")") for one in told if one.startswith("MODELS: ")]
+    assert sorted(places) == [
+        "",
+        "a",
+        "a.deploy",
+        "a.family",
+        "b.deployments.1",
+        "b.deployments.2.deployment",
+        "b.deployments.3",
+        "c",
+        "d.deployments",
+    ]
+    assert [one for one in told if not one.startswith("MODELS: ")] == [
+        "MAX_IMAGES: Input should be greater than or equal to 1"
+    ]
+
+
+def test_a_map_whose_deployments_all_name_their_resource_needs_no_other() -> None:
+    entry = {"deployments": [{"deployment": "x", "endpoint": "https://y.openai.azure.com"}]}
+    assert mistakes(AZURE_OPENAI_ENDPOINT="", MODELS=json.dumps({"a": entry})) == []
+    assert mistakes(AZURE_OPENAI_ENDPOINT="", MODELS=json.dumps({"a": entry, "b": {}})) == [
+        "MODELS: needs an endpoint, as AZURE_OPENAI_ENDPOINT is not set (at b)"
+    ]
+    passed_through = mistakes(AZURE_OPENAI_ENDPOINT="", MODELS=json.dumps({"a": entry}), MODEL_PASS_THROUGH="true")
+    assert passed_through == ["AZURE_OPENAI_ENDPOINT: is not set. Set it to https://NAME.openai.azure.com."]
+
+
+def test_what_is_said_of_a_deployments_limits_holds_wherever_it_is_named() -> None:
+    listed = [{"deployment": "x", "priority": 2, "requests_per_minute": 60, "kind": "provisioned", "concurrency": 4}]
+    models = {"b": {"deployment": "x"}, "a": {"deployments": [*listed, {"deployment": "y"}]}}
+    chosen = ModelMap.from_settings(Settings.from_env({**AZURE, "MODELS": json.dumps(models)}))
+    (one,), (two, other) = chosen.models["b"].deployments, chosen.models["a"].deployments
+    assert (one.requests_per_minute, one.kind, one.concurrency) == (60, "provisioned", 4)
+    # Its place among others is each model's own.
+    assert (one.priority, two.priority) == (1, 2)
+    assert (other.requests_per_minute, other.kind) == (None, "standard")
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("rediss://[::", "is no URL"),
+        ("x.redis.azure.net", "must be a URL as rediss://"),
+        ("rediss://:secret@x.redis.azure.net:10000", "must not hold a user or a password"),
+        ("rediss://x.redis.azure.net:10000?password=secret", "must not hold a user or a password"),
+        ("redis://x.redis.azure.net:10000", "must begin with rediss://"),
+    ],
+)
+def test_a_redis_that_must_not_be_used_is_told_without_its_password(url: str, problem: str) -> None:
+    (mistake,) = mistakes(REDIS_URL=url)
+    assert mistake.startswith(f"REDIS_URL: {problem}")
+    assert "secret" not in mistake
+
+
+def test_redis_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+    assert mistakes(REDIS_URL="rediss://x.redis.azure.net:10000") == [
+        "REDIS_URL: needs the package redis: install requirements-redis.txt too."
+    ]
+
+
+def test_redis_is_signed_in_to_but_on_a_laptops_own() -> None:
+    assert Settings.from_env({**AZURE, "REDIS_URL": "rediss://x.redis.azure.net:10000"}).redis_takes_a_token
+    assert Settings.from_env({**AZURE, "REDIS_URL": "redis://127.0.0.1:6379"}).redis_takes_a_token
+    assert not Settings.from_env({**LAPTOP, "REDIS_URL": "redis://127.0.0.1:6379"}).redis_takes_a_token
 
 
 def test_the_model_map_may_be_a_file(tmp_path: Path) -> None:
@@ -249,8 +350,6 @@ def test_documented_settings_are_the_settings() -> None:
 
 
 def test_the_example_file_makes_settings_without_a_mistake() -> None:
-    import json
-
     values = json.loads(settings_pages.example_file())["Values"]
     settings = Settings.from_env({**values, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"})
     assert not settings.mistakes

@@ -39,6 +39,8 @@ def test_a_request_is_one_structured_line(app: App, stream: bool) -> None:
         "stream": stream,
         "model": "gpt-4.1-mini",
         "deployment": "gpt-4.1-mini",
+        "resource": "127.0.0.1",
+        "attempts": 1,
         "finish_reason": "stop",
         "input_tokens": 9,
         "output_tokens": 1,
@@ -73,7 +75,7 @@ def test_a_caller_who_left_is_a_line_that_says_so(app: App) -> None:
 
 
 def test_a_model_call_is_a_span_of_the_semantic_conventions(app: App) -> None:
-    caller = app.start()
+    caller = app.start({"MAX_ATTEMPTS": "1"})
     before = len(app.told.spans("chat "))
     app.azure.openai.script({"text": "Hi", "usage": {"input_tokens": 9, "output_tokens": 1}}, {"status": 429})
     caller.post("chat", json=HELLO)

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic_core import from_json
 
 from shared import errors
+from shared.azure.calls import Attempt
 from shared.azure.identity import TokenKeeper
-from shared.azure.refusal import refusal
+from shared.azure.learnt import Learnt
+from shared.azure.pool import Pool
+from shared.azure.refusal import ForeignReasoning, Unsupported, refusal
 from shared.azure.responses_api import Reading, Turn
 from shared.call import Call
 from shared.endpoint import LOOPBACK_HOSTS
-from shared.events import Events
+from shared.events import Event, Events, Finished
+from shared.models import Deployment
 from shared.sse import Decoder
 from shared.telemetry import model_span
 
@@ -43,23 +47,68 @@ REST_OF_BODY = 0.25
 class OpenAI:
     """The clients of this worker, one a resource, made on first use."""
 
-    def __init__(self, settings: Settings, keeper: TokenKeeper) -> None:
+    def __init__(self, settings: Settings, keeper: TokenKeeper, pool: Pool) -> None:
         self._settings = settings
         self._keeper = keeper
+        self._pool = pool
+        self._learnt = Learnt()
         self._clients: dict[str, AsyncOpenAI] = {}
         self._retiring: set[asyncio.Task[None]] = set()
 
-    async def stream(self, turn: Turn, call: Call) -> Events:
+    async def stream(self, turn: Turn, call: Call, *, prefer: str | None = None) -> Events:
         """One turn of a model, from `Started` to `Finished`, within the call's deadline.
+
+        Until the first event of an answer another deployment may take over; after it nothing is tried again. `prefer`
+        is the endpoint of the resource that the turn should stay with (that of an earlier `Started`); where that cannot
+        be, its encrypted reasoning is left out.
 
         Raises:
             AppError: nothing came (before `Started`), or the answer broke off (after it).
         """
-        with model_span("chat", turn.model.deployment, turn.model.base_url) as span:
-            response = await self._send(turn)
-            reading, decoder = Reading(turn), Decoder()
+        now, spent = asyncio.get_running_loop().time, call.spent
+        trying = 0.0
+
+        async def attempt(deployment: Deployment, details: Attempt) -> tuple[Event, Events]:
+            nonlocal trying
+            spent.attempts += 1
+            spent.deployment, spent.endpoint = deployment.name, deployment.endpoint
+            started = now()
             try:
-                async with aclosing(self._chunks(response, call.deadline)) as chunks:
+                events = self._call(turn, deployment, details)
+                return await anext(events), events
+            finally:
+                trying += now() - started
+
+        # What this app itself takes long for must not count against a deployment.
+        if not self._clients:
+            await self.warm_up()
+        await self._keeper.token()
+        spent.turns += 1
+        began = now()
+        try:
+            answer = await self._pool.run(
+                turn.model, attempt, deadline=call.deadline, tokens=turn.tokens, prefer=prefer
+            )
+        finally:
+            spent.waited += now() - began - trying
+        with answer:
+            first, events = answer.value
+            async with aclosing(events):
+                yield first
+                async for event in events:
+                    if isinstance(event, Finished):
+                        answer.used(event.usage.input_tokens + event.usage.output_tokens)
+                        answer.ended()
+                    yield event
+
+    async def _call(self, turn: Turn, deployment: Deployment, details: Attempt) -> Events:
+        """The events of one call to a deployment."""
+        with model_span("chat", deployment.name, deployment.base_url) as span:
+            response = await self._open(turn, deployment, keep_reasoning=not details.crossed)
+            reading, decoder = Reading(turn, deployment), Decoder()
+            try:
+                details.observe(response.headers)
+                async with aclosing(self._chunks(response, details.deadline)) as chunks:
                     async for chunk in chunks:
                         for sent in decoder.feed(chunk):
                             for event in reading.read(sent):
@@ -121,26 +170,41 @@ class OpenAI:
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
-    async def _send(self, turn: Turn) -> httpx2.Response:
-        """The response to one turn, its body not yet read; a token that is refused is replaced once."""
-        client = await self._client(turn.model.base_url)
+    async def _open(self, turn: Turn, deployment: Deployment, *, keep_reasoning: bool) -> httpx2.Response:
+        """The response to one turn, its body not yet read; sent again without what this deployment refuses."""
+        while True:
+            body = turn.body(deployment.name, keep_reasoning=keep_reasoning)
+            self._learnt.leave_out(deployment, body)
+            try:
+                return await self._send(deployment.base_url, body)
+            except Unsupported as refused:
+                if not self._learnt.learn(deployment, body, refused):
+                    raise
+            except ForeignReasoning:
+                if not (keep_reasoning and turn.reasons):
+                    raise
+                keep_reasoning = False
+
+    async def _send(self, base_url: str, body: dict[str, Any]) -> httpx2.Response:
+        """The response to one request; a token that is refused is replaced once."""
+        client = await self._client(base_url)
         token = await self._keeper.token()
         try:
-            return await self._post(client, turn, token)
+            return await self._post(client, body, token)
         except errors.UpstreamUnauthorized:
             another = await self._keeper.another(token)
             if another is None:
                 raise
-            return await self._post(client, turn, another)
+            return await self._post(client, body, another)
 
-    async def _post(self, client: AsyncOpenAI, turn: Turn, token: str) -> httpx2.Response:
+    async def _post(self, client: AsyncOpenAI, body: dict[str, Any], token: str) -> httpx2.Response:
         import httpx2
         import openai
 
         try:
             response: object = await client.post(
                 "responses",
-                body=turn.body(),
+                body=body,
                 # This pair makes the SDK hand over the response before its body is read.
                 cast_to=httpx2.Response,
                 stream=True,

@@ -14,12 +14,16 @@ from pydantic_core import from_json
 from shared.chat_request import Message, TextPart
 from shared.errors import AppError, ContentFiltered, RateLimited, UpstreamInterrupted, UpstreamUnavailable
 from shared.events import Event, Finished, FinishReason, OutputItem, ReasoningDelta, Started, TextDelta, Usage
-from shared.models import Model, ReasoningEffort
+from shared.model_settings import ReasoningEffort
+from shared.models import Deployment, Model
 from shared.requests import JsonSchemaFormat, Options, ResponseFormat
 from shared.sse import ServerSentEvent
 
 if TYPE_CHECKING:
     from shared.settings import Settings
+
+
+TOKENS_OF_A_PICTURE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +42,21 @@ class Turn:
     tools: Sequence[dict[str, Any]] = ()
     tools_off: bool = False
 
-    def body(self) -> dict[str, Any]:
+    @property
+    def reasons(self) -> bool:
+        """Whether the input holds a model's encrypted reasoning, which only the resource that made it understands."""
+        return any(item.get("type") == "reasoning" for item in self.input)
+
+    @property
+    def tokens(self) -> int:
+        """About how many tokens it may use, as Azure reckons them beforehand: all that is said, and the limit."""
+        return _tokens(self.instructions) + _tokens(self.input) + self.max_output_tokens
+
+    def body(self, deployment: str, *, keep_reasoning: bool = True) -> dict[str, Any]:
         """The request's body. Nothing of the caller's is stored upstream."""
         body: dict[str, Any] = {
-            "model": self.model.deployment,
-            "input": list(self.input),
+            "model": deployment,
+            "input": list(self.input) if keep_reasoning else without_reasoning(self.input),
             "max_output_tokens": self.max_output_tokens,
             "stream": True,
             "store": False,
@@ -82,13 +96,32 @@ def turn(
         id=answer_id,
         model=model,
         input=items,
-        max_output_tokens=min(options.max_output_tokens or model.default_max_output_tokens, model.max_output_tokens),
+        max_output_tokens=model.tokens_for(options.max_output_tokens),
         instructions=instructions or settings.default_instructions or None,
-        temperature=model.temperature if options.temperature is None else options.temperature,
-        reasoning_effort=options.reasoning_effort or model.reasoning_effort,
+        temperature=model.temperature_for(options.temperature),
+        reasoning_effort=model.effort_for(options.reasoning_effort),
         reasoning_summary=settings.reasoning_summary or None,
         response_format=options.response_format,
     )
+
+
+def without_reasoning(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The items that any resource understands."""
+    # An item's id would name reasoning that is no longer there.
+    return [
+        {name: value for name, value in item.items() if name != "id"}
+        for item in items
+        if item.get("type") != "reasoning"
+    ]
+
+
+def _tokens(said: Any) -> int:
+    """Four characters of text are about a token; a picture is taken for a large one."""
+    if isinstance(said, str):
+        return TOKENS_OF_A_PICTURE if said.startswith("data:image/") else len(said) // 4
+    if isinstance(said, dict):
+        return sum(_tokens(value) for name, value in said.items() if name not in ("type", "role", "detail"))
+    return sum(map(_tokens, said)) if isinstance(said, list | tuple) else 0
 
 
 def message_item(message: Message, image_urls: Iterator[str]) -> dict[str, Any]:
@@ -134,6 +167,7 @@ class Reading:
     """Reads one stream of the Responses API. `done` is true once its terminal event came."""
 
     turn: Turn
+    deployment: Deployment
     done: bool = False
     _started: bool = field(default=False)
 
@@ -151,13 +185,15 @@ class Reading:
             kind = event["type"]
         except (ValueError, TypeError, KeyError):
             raise UpstreamInterrupted from None
-        if not self._started:
-            self._started = True
-            yield Started(self.turn.id, self.turn.model.name, self.turn.model.deployment)
         try:
-            yield from self._event(kind, event)
+            said = list(self._event(kind, event))
         except (TypeError, KeyError, AttributeError, ValueError, OverflowError):
             raise UpstreamInterrupted from None
+        # An answer whose first event is a failure has not begun: another deployment may give one.
+        if not self._started:
+            self._started = True
+            yield Started(self.turn.id, self.turn.model.name, self.deployment.name, self.deployment.endpoint)
+        yield from said
 
     def _event(self, kind: str, event: dict[str, Any]) -> Iterator[Event]:
         match kind:
