@@ -15,7 +15,7 @@ RUN := $(VENV)/bin/python -m
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help start emulators test check bench format install clients clean
+.PHONY: help start emulators doctor package test bench check format install clients clean
 
 help: ## say what there is
 	@echo "make COMMAND [PYTHON=python3.12]"
@@ -27,6 +27,12 @@ start: $(INSTALLED) ## run the app and the emulators of Azure on this machine (P
 
 emulators: $(INSTALLED) ## run the emulators alone, for `func start`
 	@$(RUN) dev emulators $(ARGS)
+
+doctor: $(INSTALLED) ## say what works, what does not, and what mends it (ARGS="--explain --wait")
+	@$(RUN) dev doctor $(ARGS)
+
+package: $(INSTALLED) ## build dist/app.zip, for a deployment without azd
+	@$(RUN) dev package
 
 test: $(INSTALLED) ## run the tests with coverage (ARGS="-k name --no-cov")
 	@$(RUN) pytest --cov --cov-report=term $(ARGS)

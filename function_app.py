@@ -52,6 +52,12 @@ async def process_image(req: Request, context: func.Context) -> Response:
     return await worker.serve(IMAGES, req, context.invocation_id)
 
 
+@app.route(route="ready", methods=["GET"])
+async def ready(req: Request, context: func.Context) -> Response:
+    """Says whether the app can serve, and if not, what is broken and what mends it."""
+    return await worker.ready(req, context.invocation_id)
+
+
 @app.route(route="health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 async def health(req: Request) -> JSONResponse:
     """Says that the worker is alive; it touches nothing else."""

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dev import settings_pages, simulate, start
+from dev import doctor, package, settings_pages, simulate, start
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -16,6 +16,8 @@ def main(words: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     start.add_commands(commands)
     simulate.add_command(commands)
+    doctor.add_command(commands)
+    package.add_command(commands)
     settings = commands.add_parser("settings", help="write the pages that are made from shared/settings.py")
     settings.set_defaults(run=_settings)
     arguments = parser.parse_args(words)

@@ -88,7 +88,7 @@ class Host:
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._cleanup = ExitStack()
         self._cleanup.callback(self._socket.close)
-        self._cleanup.enter_context(_environment(environ))
+        self._cleanup.enter_context(environment(environ))
         self._cleanup.enter_context(importable(self._path))
         self._thread = threading.Thread(target=self._run, name="functions-host", daemon=True)
 
@@ -206,7 +206,8 @@ def _route_prefix(host_json: Path) -> str:
 
 
 @contextmanager
-def _environment(environ: Mapping[str, str | None]) -> Iterator[None]:
+def environment(environ: Mapping[str, str | None]) -> Iterator[None]:
+    """Puts these variables into the process's environment, or removes those that are None, for as long as it lasts."""
     before = {name: os.environ.get(name) for name in environ}
     _apply(environ)
     try:

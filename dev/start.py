@@ -47,16 +47,16 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def serve(arguments: argparse.Namespace) -> int:
     """Runs the app until asked to stop. Returns the exit code: 1 when it cannot serve, 2 when misconfigured."""
     folder = Path.cwd()
-    with _plain_logs(), StopSignal() as stop, ExitStack() as running:
+    with plain_logs(), StopSignal() as stop, ExitStack() as running:
         try:
             local = LocalSettings.find(folder)
             for warning in local.warnings():
                 log.warning("%s", warning)
-            settings = _set({**DEFAULTS, **local.values, **os.environ})
+            settings = set_only({**DEFAULTS, **local.values, **os.environ})
             emulators = None
-            if not arguments.no_emulators and _wants_emulators(settings):
-                emulators = running.enter_context(_emulators(settings))
-                settings = {**emulators.environ(), **settings, **_addresses(emulators)}
+            if not arguments.no_emulators and points_here(settings):
+                emulators = running.enter_context(start_emulators(settings))
+                settings = {**emulators.environ(), **settings, **addresses(emulators)}
             host = Host.start(
                 {name: value for name, value in settings.items() if os.environ.get(name) != value},
                 port=arguments.port,
@@ -83,7 +83,7 @@ def serve(arguments: argparse.Namespace) -> int:
 
 def emulate(arguments: argparse.Namespace) -> int:
     """Runs the emulators alone, on the ports that the example settings name, until asked to stop."""
-    with _plain_logs(), StopSignal() as stop:
+    with plain_logs(), StopSignal() as stop:
         try:
             local = LocalSettings.find(Path.cwd())
             emulators = Emulators.start(arguments.identity_port, arguments.openai_port)
@@ -93,7 +93,7 @@ def emulate(arguments: argparse.Namespace) -> int:
             ports = f"{arguments.identity_port} or {arguments.openai_port}"
             return _fail(f"port {ports} is in use; do the emulators run already?")
         with emulators:
-            _prepare(emulators, _set({**local.values, **os.environ}))
+            _prepare(emulators, set_only({**local.values, **os.environ}))
             print("The emulators of Azure run. An app uses them with these settings:\n")
             for name, value in emulators.environ().items():
                 print(f"  {name}={value}")
@@ -103,12 +103,12 @@ def emulate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _set(environ: Mapping[str, str]) -> dict[str, str]:
+def set_only(environ: Mapping[str, str]) -> dict[str, str]:
     """What is set; an empty value counts as absent, as the app has it."""
     return {name: value for name, value in environ.items() if value}
 
 
-def _wants_emulators(settings: Mapping[str, str]) -> bool:
+def points_here(settings: Mapping[str, str]) -> bool:
     """Is every resource either not set, or at the example's address? Another one of this machine is someone's own."""
     wanted = Settings.from_env(settings)
     listed = [one for name, model in wanted.models.items() for one in model.listed(name)]
@@ -129,7 +129,7 @@ def _place(address: str) -> tuple[str | None, int | None]:
         return None, None
 
 
-def _emulators(settings: Mapping[str, str]) -> Emulators:
+def start_emulators(settings: Mapping[str, str]) -> Emulators:
     """Running ones; on their usual ports if both are free, so that bookmarks and scripts keep working."""
     try:
         emulators = Emulators.start(IDENTITY_PORT, OPENAI_PORT)
@@ -154,7 +154,7 @@ def _prepare(emulators: Emulators, settings: Mapping[str, str]) -> None:
     emulators.remember()
 
 
-def _addresses(emulators: Emulators) -> dict[str, str]:
+def addresses(emulators: Emulators) -> dict[str, str]:
     """Where the emulators are, which may not be where the settings expect them."""
     return {
         name: value
@@ -192,7 +192,7 @@ def _welcome(url: str, emulators: Emulators | None, settings: Mapping[str, str],
 
 
 @contextmanager
-def _plain_logs() -> Iterator[None]:
+def plain_logs() -> Iterator[None]:
     """Lines of the app and of this host on stderr; of libraries only warnings."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))

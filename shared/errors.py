@@ -33,7 +33,11 @@ Every message is this project's own and is safe to show: it holds no upstream te
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+IdentityFault = Literal["refused", "failing", "unreachable", "late", "absent", "unusable"]
+"""Why there is no token: the endpoint refused (4xx) or failed (5xx), was not reached, did not answer in time; there is
+no identity or sign-in at all; or what came is of no use."""
 
 
 class AppError(Exception):
@@ -156,6 +160,12 @@ class IdentityUnavailable(AppError):
         "The app's managed identity gave no token. Try again shortly; if it lasts, its operator should check that"
         " an identity is assigned to the app and that AZURE_CLIENT_ID names it."
     )
+
+    def __init__(
+        self, message: str | None = None, *, retry_after: float | None = None, fault: IdentityFault = "unusable"
+    ) -> None:
+        self.fault = fault
+        super().__init__(message, retry_after=retry_after)
 
 
 class Overloaded(AppError):

@@ -226,6 +226,13 @@ class Settings(BaseModel):
     heartbeat: float = _setting(
         "HEARTBEAT_SECONDS", "The longest silence of a stream; then a comment line is sent.", 15.0, ge=0.01, le=120
     )
+    ready_cache: float = _setting(
+        "READY_CACHE_SECONDS",
+        "How long the answer of `/api/ready` is kept, so that it may be asked often.",
+        5.0,
+        ge=0,
+        le=300,
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting(
         "LOG_LEVEL", "The level of the app's own log. One line a request is logged at INFO.", "INFO"
     )
@@ -237,6 +244,7 @@ class Settings(BaseModel):
     website_pod_name: str = _platform("WEBSITE_POD_NAME", "Set in Azure on Flex Consumption.", "")
     container_name: str = _platform("CONTAINER_NAME", "Set in Azure on consumption plans.", "")
     website_sku: str = _platform("WEBSITE_SKU", "Set in Azure on every plan.", "")
+    site_name: str = _platform("WEBSITE_SITE_NAME", "The app's name, set in Azure; for the commands that mend it.", "")
     website_auth_enabled: bool = _platform(
         "WEBSITE_AUTH_ENABLED", "True where the platform's authentication is on.", False
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -17,6 +18,7 @@ from shared.call import Call
 from shared.dialects.ui_stream import UiStream
 from shared.errors import AppError, Misconfigured, Unauthorized
 from shared.events import Events
+from shared.readiness import Readiness, Rungs, climb
 from shared.requests import Incoming
 from shared.responses import (
     CALLER_LEFT,
@@ -73,6 +75,7 @@ class Worker:
                 mistakes.append(Mistake("shared/tools", str(error)))
         self.settings = settings.model_copy(update={"mistakes": tuple(mistakes)})
         self._services: Services | None = None
+        self._readiness = Readiness(self._climb, settings.ready_cache)
         logging.getLogger("app").setLevel(settings.log_level)
         for warning in settings.warnings:
             log.warning("%s", warning)
@@ -102,8 +105,23 @@ class Worker:
 
     async def close(self) -> None:
         """Closes every connection."""
+        await self._readiness.close()
         if self._services is not None:
             await self._services.close()
+
+    async def ready(self, request: Request, request_id: str) -> Response:
+        """Says whether the app can serve: 200, or 503 and the rung that is broken. With bad settings too."""
+        try:
+            self._authenticate(request)
+            report = await self._readiness.report()
+        except Exception as error:  # noqa: BLE001 - as in `serve`
+            told = error if isinstance(error, AppError) else unexpected(error, request_id)
+            return error_response(told, request_id)
+        broken = report.broken
+        response = whole_response(report.told(), request_id, 200 if broken is None else 503)
+        if broken is not None and broken.retry_after is not None:
+            response.headers["retry-after"] = str(math.ceil(broken.retry_after))
+        return response
 
     async def serve(self, endpoint: Endpoint[Asked], request: Request, request_id: str) -> Response:
         """Answers one request; whatever happens, the response is a proper one."""
@@ -146,6 +164,9 @@ class Worker:
             await telling.stop()
             raise
         return EventStream(telling, dialect, record, self.settings.heartbeat, deadline)
+
+    def _climb(self) -> Rungs:
+        return climb(self.settings, None if self.settings.mistakes else self.services)
 
     def _authenticate(self, request: Request) -> str | None:
         """Holds `entra`: the platform must have authenticated the caller. With `key` the host has done it.

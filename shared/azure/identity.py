@@ -11,9 +11,10 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from shared.errors import IdentityUnavailable
+from shared.azure.claims import claims_of
+from shared.errors import IdentityFault, IdentityUnavailable
 
 if TYPE_CHECKING:
     from shared.settings import Settings
@@ -102,6 +103,21 @@ class _Token:
         return now >= (self.fetched_at + self.expires_at) / 2
 
 
+@dataclass(frozen=True, slots=True)
+class Passport:
+    """What a token says of its holder, and never the token. An id that it does not say is empty.
+
+    `seconds_left` is how long it is still valid; `principal` is the kind of holder, in Azure's words for a role.
+    """
+
+    client_id: str
+    object_id: str
+    tenant_id: str
+    audience: str
+    principal: Literal["User", "ServicePrincipal"]
+    seconds_left: float
+
+
 class TokenKeeper:
     """The last good token of one scope, for every request of this worker.
 
@@ -144,6 +160,23 @@ class TokenKeeper:
         if token.due(now) and not 0 < self._not_before - now <= RETRY_AFTER_FAILURE[1]:
             self._take_off()
         return token.value
+
+    async def passport(self) -> Passport:
+        """Whose token it is, read from its claims without checking them: to be shown, not to be trusted.
+
+        Raises:
+            IdentityUnavailable: as in `token`.
+        """
+        claims = claims_of(await self.token())
+        return Passport(
+            client_id=claims.id("appid") or claims.id("azp"),
+            object_id=claims.id("oid"),
+            tenant_id=claims.id("tid"),
+            audience=claims.audience,
+            # Only a person's token says what it was allowed to do in the person's name.
+            principal="User" if claims.has("scp") else "ServicePrincipal",
+            seconds_left=0.0 if self._token is None else self._token.expires_at - self._clock(),
+        )
 
     async def another(self, refused: str) -> str | None:
         """A token other than the one that a service refused, or None when there is none to be had.
@@ -196,10 +229,23 @@ class TokenKeeper:
             self._pause = min(self._pause * 2, RETRY_AFTER_FAILURE[1])
             # Only the type: the text can hold the token itself.
             log.warning("no new token: %s", type(error).__name__)
-            raise IdentityUnavailable(self._hint, retry_after=RETRY_AFTER_FAILURE[0]) from None
+            raise IdentityUnavailable(self._hint, retry_after=RETRY_AFTER_FAILURE[0], fault=_fault(error)) from None
         self._token = token
         self._not_before, self._pause = 0.0, RETRY_AFTER_FAILURE[0]
         return token
+
+
+def _fault(error: Exception) -> IdentityFault:
+    from azure.core import exceptions
+
+    if isinstance(error, TimeoutError):
+        return "late"
+    if isinstance(error, exceptions.ServiceRequestError | exceptions.ServiceResponseError):
+        return "unreachable"
+    if isinstance(error, exceptions.HttpResponseError) and error.status_code is not None:
+        return "refused" if 400 <= error.status_code < 500 else "failing" if error.status_code >= 500 else "unusable"
+    # Nobody is signed in, or the file of a federated token is not there.
+    return "absent" if isinstance(error, exceptions.ClientAuthenticationError | OSError) else "unusable"
 
 
 async def _quietly(closing: Awaitable[Any]) -> None:

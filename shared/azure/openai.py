@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,6 +28,8 @@ from shared.sse import Decoder
 from shared.telemetry import model_span
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
     from openai import AsyncOpenAI
 
@@ -42,6 +46,18 @@ LONGEST_ERROR_BODY = 64_000
 
 REST_OF_BODY = 0.25
 """Seconds that the end of a complete answer's body may take; then its connection is not used again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a deployment tells when it is asked for almost nothing; None and empty where it does not tell.
+
+    `requests` and `tokens` are its limits, as its headers say them.
+    """
+
+    model: str
+    requests: int | None
+    tokens: int | None
 
 
 class OpenAI:
@@ -124,6 +140,46 @@ class OpenAI:
                     # This cancels the generation upstream when the caller has left.
                     await response.aclose()
 
+    async def ask(self, base_url: str) -> None:
+        """Asks a resource which models there are, which spends nothing: may the identity use it?
+
+        Raises:
+            AppError: it may not, or there is no sensible answer.
+        """
+        await self._whole(base_url, "models")
+
+    async def probe(self, deployment: Deployment) -> Probed:
+        """Has a deployment answer in 16 tokens, the least that there is.
+
+        Raises:
+            AppError: it does not answer.
+        """
+        body = {"model": deployment.name, "input": "Say OK.", "max_output_tokens": 16, "store": False}
+        response = await self._whole(deployment.base_url, "responses", body)
+        try:
+            named = from_json(response.content)["model"]
+        except (ValueError, TypeError, KeyError):
+            raise errors.UpstreamUnavailable from None
+        return Probed(
+            named if isinstance(named, str) and re.fullmatch(r"[\w.:-]{1,80}", named) else "",
+            _limit(response.headers, "requests"),
+            _limit(response.headers, "tokens"),
+        )
+
+    async def trust(self) -> ssl.SSLContext:
+        """Whose certificates these clients trust.
+
+        Raises:
+            Misconfigured: the environment names others, which cannot be read.
+        """
+        await self.warm_up()
+        import httpx2
+
+        try:
+            return await asyncio.to_thread(httpx2.create_ssl_context)
+        except (OSError, ValueError):
+            raise _no_client() from None
+
     async def warm_up(self) -> None:
         """Loads the SDK. It sends nothing."""
         await asyncio.to_thread(import_module, "openai")
@@ -188,14 +244,33 @@ class OpenAI:
     async def _send(self, base_url: str, body: dict[str, Any]) -> httpx2.Response:
         """The response to one request; a token that is refused is replaced once."""
         client = await self._client(base_url)
+        return await self._authorized(lambda token: self._post(client, body, token))
+
+    async def _authorized(self, send: Callable[[str], Awaitable[httpx2.Response]]) -> httpx2.Response:
         token = await self._keeper.token()
         try:
-            return await self._post(client, body, token)
+            return await send(token)
         except errors.UpstreamUnauthorized:
             another = await self._keeper.another(token)
             if another is None:
                 raise
-            return await self._post(client, body, another)
+            return await send(another)
+
+    async def _whole(self, base_url: str, path: str, body: dict[str, Any] | None = None) -> httpx2.Response:
+        """A response with its body: to a POST of `body`, or to a GET."""
+        client = await self._client(base_url)
+        import httpx2
+
+        async def send(token: str) -> httpx2.Response:
+            options: Any = {"headers": _headers(token)}
+            try:
+                if body is None:
+                    return await client.get(path, cast_to=httpx2.Response, options=options)
+                return await client.post(path, body=body, cast_to=httpx2.Response, options=options)
+            except Exception as error:  # noqa: BLE001 - as above
+                raise _translated(error, errors.UpstreamUnavailable) from None
+
+        return await self._authorized(send)
 
     async def _post(self, client: AsyncOpenAI, body: dict[str, Any], token: str) -> httpx2.Response:
         import httpx2
@@ -209,14 +284,7 @@ class OpenAI:
                 cast_to=httpx2.Response,
                 stream=True,
                 stream_cls=openai.AsyncStream[Any],
-                options={
-                    "headers": {
-                        # Named for each request, as a custom header of the environment would win over the client's own.
-                        "Authorization": f"Bearer {token}",
-                        "Accept": "text/event-stream",
-                        "Accept-Encoding": "identity",
-                    }
-                },
+                options={"headers": {**_headers(token), "Accept": "text/event-stream", "Accept-Encoding": "identity"}},
             )
         except Exception as error:  # noqa: BLE001 - as above
             if not isinstance(error, errors.AppError):
@@ -230,10 +298,7 @@ class OpenAI:
             try:
                 self._clients.setdefault(base_url, self._new_client(base_url))
             except Exception:  # noqa: BLE001 - the environment has a hundred ways to be wrong here
-                raise errors.Misconfigured(
-                    "The app's HTTP client cannot be made. Its operator should check SSL_CERT_FILE, SSL_CERT_DIR and"
-                    " the proxy variables of its environment."
-                ) from None
+                raise _no_client() from None
         return self._clients[base_url]
 
     def _new_client(self, base_url: str) -> AsyncOpenAI:
@@ -282,6 +347,23 @@ class OpenAI:
                 event_hooks={"request": [keep_to_the_list], "response": [refuse_here]},
             ),
         )
+
+
+def _headers(token: str) -> dict[str, str]:
+    # Named for each request, as a custom header of the environment would win over the client's own.
+    return {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+
+
+def _limit(headers: httpx2.Headers, what: str) -> int | None:
+    value = headers.get(f"x-ratelimit-limit-{what}", "")
+    return int(value) if re.fullmatch(r"\d{1,12}", value) else None
+
+
+def _no_client() -> errors.AppError:
+    return errors.Misconfigured(
+        "The app's HTTP client cannot be made. Its operator should check SSL_CERT_FILE, SSL_CERT_DIR and the proxy"
+        " variables of its environment."
+    )
 
 
 async def _no_key() -> str:
