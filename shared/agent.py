@@ -17,11 +17,12 @@ from shared.agent_request import AgentRequest, PastCall, fingerprint
 from shared.azure.responses_api import Turn, call_item, message_item, output_item, turn
 from shared.call import Call
 from shared.chat_request import ImagePart
-from shared.errors import InvalidRequest, UpstreamInterrupted
+from shared.errors import AppError, InvalidRequest, RunInterrupted, UpstreamInterrupted, UpstreamTimeout
 from shared.events import (
     ApprovalNeeded,
     Event,
     Events,
+    Failed,
     Finished,
     FinishReason,
     OutputItem,
@@ -31,7 +32,7 @@ from shared.events import (
     ToolReturned,
     Usage,
 )
-from shared.guards import Guards, Limits
+from shared.guards import LONGEST_OUTPUT, Guards, Limits, StoppedBy, end_of_steps
 from shared.tools.errors import ToolError, UnknownToolError
 from shared.tools.tool import ToolContext
 from shared.tools.toolbox import Toolbox
@@ -45,8 +46,9 @@ PARALLEL_CALLS = 8
 """How many calls of one turn run at once."""
 
 LONGEST_ARGUMENTS = 100_000
-LONGEST_OUTPUT = 50_000
-"""Characters. What is longer is not run, and not given to the model: it reads how long it was."""
+LONGEST_ERROR = 2_000
+LONGEST_NAME = 200
+"""Characters of a call's arguments, of a tool's error, and of a name or id that the model gives."""
 
 
 async def agent(request: AgentRequest, services: Services, call: Call) -> Events:
@@ -70,7 +72,8 @@ async def agent(request: AgentRequest, services: Services, call: Call) -> Events
     first = turn(f"agent_{call.id}", request, model, services.settings, items, request.instructions)
     first = replace(first, tools=box.definitions())
     limits = Limits.of(services.settings, request)
-    run = _Run(first, services, call, box, Guards(limits, asyncio.get_running_loop().time() + limits.seconds))
+    ends = end_of_steps(limits, asyncio.get_running_loop().time(), call.deadline)
+    run = _Run(first, services, call, box, Guards(limits, ends))
     async with aclosing(run.events(request)) as events:
         async for event in events:
             yield event
@@ -115,22 +118,39 @@ class _Run:
         self._usage = Usage()
         self._started = False
         self._endpoint: str | None = None
+        self._ran = False
+        self._out_of_time = False
+        self._repeated_ids = False
         self._ids: set[str] = set()
         self._calls: list[_ToolCall] = []
         self._reason: FinishReason = "stop"
 
     async def events(self, request: AgentRequest) -> Events:
-        """The whole run."""
+        """The whole run. One that breaks off after a tool has run says so: it must not simply be sent again."""
+        try:
+            async with aclosing(self._steps(request)) as events:
+                async for event in events:
+                    yield event
+        except AppError as error:
+            if not self._ran:
+                raise
+            log.warning("request %s: the run broke off after tools had run: %s", self._call.id, error.code)
+            yield Failed(RunInterrupted())
+
+    async def _steps(self, request: AgentRequest) -> Events:
         if request.steps:
             async with aclosing(self._resumed(request)) as events:
                 async for event in events:
                     yield event
         while True:
-            stopped = self._guards.stop(asyncio.get_running_loop().time()) if self._box else None
-            async with aclosing(self._turn(tools_off=stopped is not None)) as events:
+            stopped: StoppedBy | None = self._guards.stop(self._now()) if self._box else None
+            async with aclosing(self._last_turn() if stopped else self._turn()) as events:
                 async for event in events:
                     yield event
-            if stopped or not self._calls:
+            if self._repeated_ids and not self._calls:
+                self._guards.repeated = True
+                continue
+            if stopped or not (self._calls or self._out_of_time):
                 break
             pending: list[Event] = []
             async with aclosing(self._answered(pending)) as answers:
@@ -143,17 +163,41 @@ class _Run:
                 break
         yield Finished(self._reason, self._usage, stopped)
 
-    async def _turn(self, *, tools_off: bool) -> Events:
-        """One turn of the model: tells its text, and takes its calls."""
+    async def _turn(self) -> Events:
+        """One turn of the model, with tools, until the steps end; what it cannot complete by then is left."""
+        before = len(self._items)
+        try:
+            deadline = min(self._call.deadline, self._guards.ends)
+            async with aclosing(self._model(replace(self._call, deadline=deadline), last=False)) as events:
+                async for event in events:
+                    yield event
+        except UpstreamTimeout:
+            if self._now() < self._guards.ends:
+                raise
+            self._out_of_time = True
+            del self._items[before:]
+            for call in self._calls:
+                yield ToolReturned(call.id, None, "Not run: there was no time left.", 0.0)
+            self._calls = []
+
+    async def _last_turn(self) -> Events:
+        """The turn that ends the run: tools are off, and what the model calls all the same is not run."""
+        async with aclosing(self._model(self._call, last=True)) as events:
+            async for event in events:
+                yield event
+        self._repeated_ids = False
+
+    async def _model(self, call: Call, *, last: bool) -> Events:
+        """Tells the model's text and takes its calls."""
         asked = replace(
             self._first,
             input=tuple(self._items),
-            max_output_tokens=min(self._first.max_output_tokens, self._guards.tokens_left()),
-            tools_off=tools_off,
+            max_output_tokens=min(self._first.max_output_tokens, self._guards.tokens_left(last=last)),
+            tools_off=last,
         )
         self._guards.steps += 1
-        self._calls = []
-        async with aclosing(self._services.openai.stream(asked, self._call, prefer=self._endpoint)) as events:
+        self._calls, self._repeated_ids, self._out_of_time = [], False, False
+        async with aclosing(self._services.openai.stream(asked, call, prefer=self._endpoint)) as events:
             async for event in events:
                 match event:
                     case Started():
@@ -162,7 +206,7 @@ class _Run:
                         yield StepStarted() if self._started else event
                         self._started = True
                     case OutputItem():
-                        if called := self._take(event.item, tools_off=tools_off):
+                        if called := self._take(event.item, tools_off=last):
                             yield ToolCalled(called.id, called.name, called.arguments)
                     case Finished():
                         self._usage += event.usage
@@ -179,11 +223,12 @@ class _Run:
             return None
         texts = [item.get(name) for name in ("call_id", "name", "arguments")]
         call_id, name, arguments = (text if isinstance(text, str) else None for text in texts)
-        if not call_id or name is None or arguments is None:
+        if not call_id or len(call_id) > LONGEST_NAME or name is None or len(name) > LONGEST_NAME or arguments is None:
             raise UpstreamInterrupted
         call = _ToolCall(call_id, name, arguments)
         # With tools off nothing is run; and an id that was there already could not be answered once.
         if tools_off or call.id in self._ids:
+            self._repeated_ids = not tools_off
             return None
         self._ids.add(call.id)
         self._items.append(call.item())
@@ -237,10 +282,11 @@ class _Run:
             return None, f"The arguments are too long: at most {LONGEST_ARGUMENTS} characters."
         services = self._services
         context = ToolContext(self._call.caller, self._deadline(), services.secrets, services.egress)
+        self._ran = True
         try:
             output = await tool.run(call.text, context)
         except ToolError as error:
-            return None, str(error)
+            return None, str(error).encode("utf-8", "replace").decode()[:LONGEST_ERROR]
         except Exception as error:  # noqa: BLE001 - its text is for nobody: it can hold anything
             where = "".join(traceback.format_tb(error.__traceback__))
             log.error("request %s: tool %s failed: %s\n%s", self._call.id, tool.name, type(error).__name__, where)
@@ -254,14 +300,16 @@ class _Run:
 
     def _deadline(self) -> float:
         """When a tool must be done, on `time.monotonic()`."""
-        left = min(self._guards.ends, self._call.deadline) - asyncio.get_running_loop().time()
-        return time.monotonic() + left
+        return time.monotonic() + min(self._guards.ends, self._call.deadline) - self._now()
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     async def _resumed(self, request: AgentRequest) -> Events:
         """Puts an earlier answer's steps into the conversation, and carries out what was decided."""
         decisions = {approval.id: approval.decision for approval in request.approvals}
         self._started = True
-        yield Started(self._first.id, self._first.model.name, "")
+        yield Started(request.continues or self._first.id, self._first.model.name, "", resumed=True)
         for past in (call for step in request.steps for call in step.tool_calls):
             call = _ToolCall(past.id, past.name, _text(past))
             self._ids.add(call.id)
@@ -269,7 +317,7 @@ class _Run:
             if not past.pending:
                 self._items.append(output_item(call.id, past.error or past.output or ""))
                 continue
-            yield ToolCalled(call.id, call.name, call.arguments)
+            yield ToolCalled(call.id, call.name, call.arguments, resumed=True)
             refusal = None
             if decisions[call.id] == "refused":
                 refusal = "The user refused this call. Do not try it again."

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from shared.chat_request import ChatRequest, parse_conversation
 from shared.errors import InvalidRequest
+from shared.guards import LONGEST_OUTPUT
 from shared.requests import Incoming, Strict
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ MOST_STEPS = 100
 MOST_CALLS = 100
 
 Name = Annotated[str, Field(min_length=1, max_length=64)]
+ModelsName = Annotated[str, Field(max_length=200)]
+"""A name that the model gave: of any kind, as what it called may not exist."""
 CallId = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -26,10 +29,10 @@ class PastCall(Strict):
     """A tool call of an earlier answer, as that answer told it. One without output or error awaits its approval."""
 
     id: CallId
-    name: Name
+    name: ModelsName
     arguments: dict[str, Any] | str
-    output: str | None = None
-    error: str | None = None
+    output: str | None = Field(default=None, max_length=LONGEST_OUTPUT)
+    error: str | None = Field(default=None, max_length=LONGEST_OUTPUT)
     ms: float | None = None
 
     @property
@@ -63,6 +66,7 @@ class AgentRequest(ChatRequest):
     steps: list[PastStep] = Field(
         default_factory=list, max_length=MOST_STEPS, fail_fast=True, description="Of the answer that waits."
     )
+    continues: str | None = Field(default=None, max_length=200, description="The id of the answer that waits.")
     approvals: list[Approval] = Field(default_factory=list, max_length=MOST_CALLS, fail_fast=True)
 
 

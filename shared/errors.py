@@ -16,6 +16,7 @@ AppError
 ├── ContentFiltered           400  content_filter           Azure OpenAI's filter stopped the prompt
 ├── Misconfigured             503  misconfigured            the operator must change a setting
 ├── IdentityUnavailable       503  identity_unavailable     no token can be had from the platform right now
+├── RunInterrupted            502  run_interrupted          the agent's run broke off after tools had run
 ├── Overloaded                503  overloaded               this app is at its own limit
 └── UpstreamError                                           Azure OpenAI did not answer as it should
     ├── UpstreamRejected      400  upstream_rejected        it refused the request's content or parameters
@@ -44,7 +45,8 @@ class AppError(Exception):
     """Anything that a caller is told about.
 
     `status` is the HTTP status when nothing has been sent yet; `code` is stable and meant for programs; `retryable`
-    says whether the same request may succeed later; `retry_after` is in seconds, when known.
+    says whether the same request may succeed later; `retry_after` is in seconds, when known. `beside` is told beside
+    the error: what was done before it.
     """
 
     status: ClassVar[int] = 500
@@ -54,6 +56,7 @@ class AppError(Exception):
 
     def __init__(self, message: str | None = None, *, retry_after: float | None = None) -> None:
         self.message = message or self.default_message
+        self.beside: dict[str, Any] = {}
         self.retry_after = retry_after
         super().__init__(self.message)
 
@@ -166,6 +169,15 @@ class IdentityUnavailable(AppError):
     ) -> None:
         self.fault = fault
         super().__init__(message, retry_after=retry_after)
+
+
+class RunInterrupted(AppError):
+    status = 502
+    code = "run_interrupted"
+    default_message = (
+        "The run broke off after tools had run: sent again, the same request would run them again. The steps say what"
+        " was done."
+    )
 
 
 class Overloaded(AppError):

@@ -20,13 +20,14 @@ class Started:
     """The model has begun. `id` is this answer's, `model` the name the caller knows.
 
     `deployment` and `endpoint` tell which deployment of which resource answers: for the log, and for a run whose next
-    turn should go to the same resource.
+    turn should go to the same resource. `resumed` says that a run goes on, before its next step.
     """
 
     id: str
     model: str
     deployment: str
     endpoint: str = ""
+    resumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,15 @@ class StepStarted:
 
 @dataclass(frozen=True, slots=True)
 class ToolCalled:
-    """The model calls a tool. `arguments` are decoded, or the text itself where it is no JSON object."""
+    """The model calls a tool. `arguments` are decoded, or the text itself where it is no JSON object.
+
+    `resumed` says that an earlier answer told the call, which is now decided.
+    """
 
     id: str
     name: str
     arguments: dict[str, Any] | str
+    resumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

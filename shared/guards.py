@@ -15,6 +15,15 @@ StoppedBy = Literal["steps", "tool_calls", "seconds", "output_tokens", "repeats"
 LAST_ANSWER_TOKENS = 1024
 """What the last answer may take even when the tokens of the run are used up."""
 
+LEAST_TOKENS = 16
+"""What Azure OpenAI asks for at least."""
+
+LONGEST_OUTPUT = 50_000
+"""Characters of a tool's result; what is longer is not given to the model: it reads how long it was."""
+
+LAST_ANSWER_PART, LAST_ANSWER_SECONDS = 0.25, 30.0
+"""What is kept of a request's time for the last answer: a part of it, and at most so many seconds."""
+
 SAME_CALL_AT_MOST = 3
 """The third time that the model asks for the same, it is not run again."""
 
@@ -43,6 +52,12 @@ class Limits:
 
 def _lower(asked: int | None, most: int) -> int:
     return most if asked is None else min(asked, most)
+
+
+def end_of_steps(limits: Limits, now: float, deadline: float) -> float:
+    """When no further step is taken, in the event loop's seconds: in time for a last answer before the deadline."""
+    kept = min(LAST_ANSWER_SECONDS, LAST_ANSWER_PART * (deadline - now))
+    return min(now + limits.seconds, deadline - kept)
 
 
 @dataclass(slots=True)
@@ -82,6 +97,6 @@ class Guards:
         self.tool_calls += 1
         return None
 
-    def tokens_left(self) -> int:
-        """Output tokens for the next turn."""
-        return max(self.limits.output_tokens - self.output_tokens, LAST_ANSWER_TOKENS)
+    def tokens_left(self, *, last: bool) -> int:
+        """Output tokens for the next turn; the last one gets some even when none are left."""
+        return max(self.limits.output_tokens - self.output_tokens, LAST_ANSWER_TOKENS if last else LEAST_TOKENS)

@@ -49,7 +49,7 @@ def whole_response(content: dict[str, Any] | str, request_id: str, status: int =
 
 def error_response(error: AppError, request_id: str) -> Response:
     """An error, when nothing has been sent yet."""
-    response = whole_response({"error": error.told(request_id)}, request_id, error.status)
+    response = whole_response({"error": error.told(request_id), **error.beside}, request_id, error.status)
     if error.retry_after is not None:
         response.headers["retry-after"] = str(math.ceil(error.retry_after))
     return response

@@ -35,7 +35,11 @@ def from_ui_messages(body: dict[str, Any], known: Collection[str]) -> dict[str, 
         message for index, one in enumerate(body["messages"]) if (message := _message(one, f"messages.{index}"))
     ]
     if "steps" in known and "steps" not in kept:
-        kept["steps"] = _steps(body["messages"][-1])
+        last = body["messages"][-1]
+        kept["steps"] = _steps(last)
+        if kept["steps"]:
+            # The frontend goes on with the message that it has.
+            kept["continues"] = last.get("id")
     return kept
 
 
@@ -43,8 +47,12 @@ def _steps(last: Any) -> list[dict[str, Any]]:
     """The tool calls of a run that goes on: those of the last message, when it is the assistant's."""
     if not isinstance(last, dict) or last.get("role") != "assistant":
         return []
-    calls = [call for part in last.get("parts", ()) if (call := _past_call(part))]
-    return [{"tool_calls": calls}] if calls else []
+    calls: dict[Any, dict[str, Any]] = {}
+    for part in last.get("parts", ()):
+        # Of two parts of one call the one with its result counts.
+        if (call := _past_call(part)) and (call["id"] not in calls or len(call) > len(calls[call["id"]])):
+            calls[call["id"]] = call
+    return [{"tool_calls": list(calls.values())}] if calls else []
 
 
 def _past_call(part: dict[str, Any]) -> dict[str, Any] | None:

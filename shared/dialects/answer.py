@@ -9,9 +9,11 @@ from pydantic_core import from_json
 
 from shared.agent_request import AgentRequest
 from shared.chat_request import ChatRequest
+from shared.errors import AppError
 from shared.events import (
     ApprovalNeeded,
     Events,
+    Failed,
     FinishReason,
     PictureTaken,
     Started,
@@ -39,6 +41,7 @@ class _Whole:
     pictures: list[PictureTaken] = field(default_factory=list)
     steps: list[list[dict[str, Any]]] = field(default_factory=lambda: [[]])
     pending: list[ApprovalNeeded] = field(default_factory=list)
+    failure: AppError | None = None
 
     @classmethod
     async def of(cls, events: Events) -> _Whole:
@@ -63,6 +66,8 @@ class _Whole:
                     whole.returned(event)
                 case ApprovalNeeded():
                     whole.pending.append(event)
+                case Failed():
+                    whole.failure = event.error
                 case Finish():
                     whole.finish_reason, whole.usage, whole.stopped_by = event.reason, event.usage, event.stopped_by
         whole.text = "".join(text)
@@ -98,6 +103,9 @@ async def agent_answer(_request: AgentRequest, events: Events) -> dict[str, Any]
         AppError: the run failed or broke off.
     """
     whole = await _Whole.of(events)
+    if whole.failure is not None:
+        whole.failure.beside["steps"] = [{"tool_calls": calls} for calls in whole.steps if calls]
+        raise whole.failure
     return {
         "id": whole.id,
         "model": whole.model,

@@ -37,12 +37,15 @@ class UiStream:
         self._request_id = request_id
         self._open: str | None = None
         self._blocks = 0
+        self._in_step = False
 
     def encode(self, event: Event) -> bytes:
         """The frames that say this event; after a terminal one the stream is complete."""
         match event:
             case Started():
-                return _frame({"type": "start", "messageId": event.id}) + _frame({"type": "start-step"})
+                self._in_step = not event.resumed
+                start = _frame({"type": "start", "messageId": event.id})
+                return start + _frame({"type": "start-step"}) if self._in_step else start
             case PictureTaken():
                 return _frame({"type": "data-picture", "data": asdict(event)})
             case TextDelta():
@@ -50,7 +53,10 @@ class UiStream:
             case ReasoningDelta():
                 return self._delta("reasoning", event.text)
             case StepStarted():
-                return self._close() + _frame({"type": "finish-step"}) + _frame({"type": "start-step"})
+                return self._finish_step() + self._start_step()
+            case ToolCalled() if event.resumed:
+                # The frontend holds this call, and looks for its parts in the whole message only without a new one.
+                return b""
             case ToolCalled():
                 call = {"toolCallId": event.id, "toolName": event.name}
                 return (
@@ -74,12 +80,7 @@ class UiStream:
                 }
                 if event.stopped_by:
                     metadata["stopped_by"] = event.stopped_by
-                return (
-                    self._close()
-                    + _frame({"type": "finish-step"})
-                    + _frame({"type": "finish", "messageMetadata": metadata})
-                    + encode("[DONE]")
-                )
+                return self._finish_step() + _frame({"type": "finish", "messageMetadata": metadata}) + encode("[DONE]")
             case Failed():
                 error = event.error
                 data = error.told(self._request_id)
@@ -98,6 +99,17 @@ class UiStream:
             self._open, self._blocks = kind, self._blocks + 1
             opening += _frame({"type": f"{kind}-start", "id": str(self._blocks)})
         return opening + _frame({"type": f"{kind}-delta", "id": str(self._blocks), "delta": text})
+
+    def _start_step(self) -> bytes:
+        self._in_step = True
+        return _frame({"type": "start-step"})
+
+    def _finish_step(self) -> bytes:
+        closing = self._close()
+        if self._in_step:
+            closing += _frame({"type": "finish-step"})
+        self._in_step = False
+        return closing
 
     def _close(self) -> bytes:
         kind, self._open = self._open, None

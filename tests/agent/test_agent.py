@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -275,13 +276,12 @@ def test_an_upstream_that_fails_in_a_later_turn_ends_the_run_in_one_error(app: A
     with open_stream(caller, "agent", {**ASK, "stream": True}) as stream:
         frames = stream.rest()
     assert [one if one == "[DONE]" else one["type"] for one in frames][-3:] == ["data-error", "error", "[DONE]"]
-    assert frames[-3]["data"]["code"] == "upstream_rejected"
+    assert frames[-3]["data"]["code"] == "run_interrupted"
+    assert frames[-3]["data"]["retryable"] is False
 
 
 @pytest.mark.parametrize("item", [{"type": "function_call"}, {"type": "function_call", "call_id": 5, "name": "x"}])
 def test_a_call_that_makes_no_sense_is_an_interrupted_answer(app: App, caller: httpx2.Client, item: Any) -> None:
-    import json
-
     event = {"type": "response.output_item.done", "item": {"arguments": "{}", **item}}
     app.azure.openai.script_forever({"raw": [f"data: {json.dumps(event)}"]})
     response = caller.post("agent", json=ASK)
@@ -403,7 +403,7 @@ def test_in_the_stream_a_pending_call_is_a_part_that_the_frontend_sends_back(app
     with open_stream(caller, "agent", body) as stream:
         kinds = [frame if frame == "[DONE]" else frame["type"] for frame in stream.rest()]
     assert outputs(app) == {"c1": "a", "c2": "sent 100.0 to bob"}
-    assert kinds[:5] == ["start", "start-step", "tool-input-start", "tool-input-available", "tool-output-available"]
+    assert kinds[:3] == ["start", "tool-output-available", "start-step"]
     assert kinds[-2:] == ["finish", "[DONE]"]
 
 
@@ -449,3 +449,78 @@ def test_the_identity_endpoint_is_no_place_for_a_tool(app: App) -> None:
     endpoint = app.azure.environ()["IDENTITY_ENDPOINT"].rsplit("/msi", 1)[0]
     response = app.start({"WEATHER_URL": endpoint}, allow_mistakes=True).post("agent", json=ASK)
     assert "WEATHER_URL: is the identity endpoint's" in response.json()["error"]["message"]
+
+
+def test_a_run_that_breaks_off_after_an_approved_call_is_not_offered_for_another_try(
+    app: App, caller: httpx2.Client
+) -> None:
+    first = waiting(app, caller)
+    approvals = [{"id": "c2", "sha256": first["pending"][0]["sha256"], "decision": "approved"}]
+    app.azure.openai.script_forever({"status": 400, "error": {"code": "x", "message": "y"}})
+    response = caller.post("agent", json={**ASK, "steps": first["steps"], "approvals": approvals})
+    assert response.status_code == 502
+    told = response.json()
+    assert (told["error"]["code"], told["error"]["retryable"]) == ("run_interrupted", False)
+    # What was done is told all the same.
+    assert told["steps"][0]["tool_calls"][0]["output"] == "sent 100.0 to bob"
+
+
+def test_a_run_that_breaks_off_before_any_tool_ran_may_be_tried_again(app: App) -> None:
+    caller = app.start({"MAX_ATTEMPTS": "1"}, path=OWN_TOOLS)
+    app.azure.openai.script({"status": 503})
+    assert caller.post("agent", json=ASK).json()["error"]["retryable"] is True
+
+
+def test_a_model_that_hangs_is_left_when_the_seconds_are_over(app: App, caller: httpx2.Client) -> None:
+    app.azure.openai.script(calls(call("echo", {"text": "a"})), {"hang": True}, {"text": "So far: a."})
+    began = time.monotonic()
+    answer = caller.post("agent", json={**ASK, "max_seconds": 0.5}).json()
+    assert time.monotonic() - began < 5
+    assert (answer["stopped_by"], answer["message"]["content"]) == ("seconds", "So far: a.")
+
+
+def test_calls_of_a_turn_that_did_not_end_in_time_are_told_as_not_run(app: App, caller: httpx2.Client) -> None:
+    made = {"type": "function_call", "call_id": "c1", "name": "echo", "arguments": '{"text": "a"}'}
+    event = json.dumps({"type": "response.output_item.done", "item": made})
+    app.azure.openai.script(
+        {"raw": [f"data: {event}", "data: x"], "gate": "never", "after": 1}, {"text": "There was no time."}
+    )
+    answer = caller.post("agent", json={**ASK, "max_seconds": 0.5}).json()
+    assert answer["message"]["content"] == "There was no time."
+    assert answer["steps"][0]["tool_calls"][0]["error"] == "Not run: there was no time left."
+    assert outputs(app) == {}
+
+
+def test_the_time_for_a_last_answer_is_kept_within_the_requests_deadline(app: App) -> None:
+    caller = app.start({"REQUEST_TIMEOUT_SECONDS": "2", "AGENT_MAX_SECONDS": "120"}, path=OWN_TOOLS)
+    app.azure.openai.script({"hang": True}, {"text": "Just in time."})
+    answer = caller.post("agent", json=ASK).json()
+    assert (answer["stopped_by"], answer["message"]["content"]) == ("seconds", "Just in time.")
+
+
+def test_each_turn_is_asked_for_no_more_tokens_than_are_left(app: App, caller: httpx2.Client) -> None:
+    usage = {"input_tokens": 1, "output_tokens": 90}
+    app.azure.openai.script(calls(call("echo", {"text": "a"}), usage=usage), {"text": "Hm.", "usage": usage})
+    caller.post("agent", json={**ASK, "max_total_output_tokens": 100})
+    assert [one.json()["max_output_tokens"] for one in app.azure.openai.requests] == [100, 16]
+
+
+def test_an_id_that_came_before_is_not_answered_twice_and_the_run_still_ends_in_an_answer(
+    app: App, caller: httpx2.Client
+) -> None:
+    app.azure.openai.script(*[calls(call("echo", {"text": f"{turn}"})) for turn in range(2)], {"text": "Enough."})
+    answer = caller.post("agent", json=ASK).json()
+    assert (answer["stopped_by"], answer["message"]["content"]) == ("repeats", "Enough.")
+    assert len(answer["steps"]) == 1
+
+
+def test_a_tools_error_is_clean_and_short_for_the_model(app: App, tmp_path: Path) -> None:
+    source = OWN_TOOLS.read_text(encoding="utf-8").replace(
+        'raise ToolError("Ask for a city that exists.")', 'raise ToolError("\\udce9" + "x" * 5_000)'
+    )
+    path = tmp_path / "function_app.py"
+    path.write_text(source, encoding="utf-8")
+    caller = app.start(path=path)
+    app.azure.openai.script(calls(call("refuses")), {"text": "Sorry."})
+    error = caller.post("agent", json=ASK).json()["steps"][0]["tool_calls"][0]["error"]
+    assert error == "?" + "x" * 1_999

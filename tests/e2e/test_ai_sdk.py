@@ -75,3 +75,23 @@ def test_the_sdk_reads_a_failed_call_as_a_part(app: App, version: str) -> None:
     (failed,) = (part for part in turn["message"]["parts"] if part["type"] == "tool-calculator")
     assert failed["state"] == "output-error"
     assert turn["message"]["parts"][-1]["text"] == "Sorry."
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_run_of_two_approvals_stays_one_message_of_the_sdks(app: App, version: str) -> None:
+    path = HERE.parent / "agent" / "function_app.py"
+    pays = [
+        {"tool_calls": [{"id": f"c{n}", "name": "transfer", "arguments": {"amount": n, "to": "x"}}]} for n in (1, 2)
+    ]
+    app.azure.openai.script(*pays, {"text": "Both are paid."})
+    command = ["node", "approval.mjs", version, f"{app.start(path=path).base_url}agent"]
+    run = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=True, timeout=30)
+    told = json.loads(run.stdout)
+    assert told["errors"] == []
+    _, answer = told["messages"]
+    paid = [part for part in answer["parts"] if part["type"] == "tool-transfer"]
+    assert [(part["toolCallId"], part["state"]) for part in paid] == [
+        ("c1", "output-available"),
+        ("c2", "output-available"),
+    ]
+    assert answer["parts"][-1]["text"] == "Both are paid."
