@@ -169,7 +169,7 @@ def _welcome(url: str, emulators: Emulators | None, settings: Mapping[str, str],
     lines = [f"The app runs at {url}"]
     if emulators is None:
         endpoint = Settings.from_env(settings).endpoint
-        lines.append(f"Azure OpenAI: {endpoint or 'not set'}")
+        lines.append(f"Azure OpenAI: {endpoint or 'where MODELS says'}")
         identity = settings.get("IDENTITY_ENDPOINT")
         if identity and _place(identity)[0] in LOOPBACK and _place(endpoint)[0] not in LOOPBACK:
             lines.append("Azure refuses the emulated identity's tokens. To sign in as yourself, remove")

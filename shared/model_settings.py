@@ -67,12 +67,12 @@ class ModelSettings(_Entry):
 
     def listed(self, name: str) -> list[DeploymentSettings]:
         """Its deployments, whichever form it has. `name` is the entry's."""
-        # What is passed through has a caller's name, which need not be one: Azure OpenAI says so.
+        # The entry's name is checked where entries are; AZURE_OPENAI_DEPLOYMENT may be anything that Azure takes.
         return self.deployments or [DeploymentSettings.model_construct(deployment=self.deployment or name)]
 
 
 def _name(name: str) -> str:
-    if not re.match(NAME, name):
+    if not re.fullmatch(NAME, name):
         raise ValueError("has an entry whose name is none: use letters, digits, dots, hyphens and underscores.")
     return name
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from shared.endpoint import base_url, resource
 from shared.errors import ModelNotFound
-from shared.model_settings import LIMITS, DeploymentSettings, Family, ModelSettings, ReasoningEffort
+from shared.model_settings import LIMITS, NAME, DeploymentSettings, Family, ModelSettings, ReasoningEffort
 
 if TYPE_CHECKING:
     from shared.settings import Settings
@@ -121,7 +122,7 @@ class ModelMap:
         plain = name.removeprefix("azure/").removeprefix("o_series/")
         if plain in self.models:
             return self.models[plain]
-        if self.pass_through is not None and plain:
+        if self.pass_through is not None and re.fullmatch(NAME, plain):
             return _model(plain, ModelSettings(), self.pass_through)
         raise ModelNotFound(f"There is no model of this name. Use one of: {', '.join(self.models)}.")
 

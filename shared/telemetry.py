@@ -6,6 +6,7 @@ semantic conventions for generative AI; without an OpenTelemetry SDK in the proc
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -143,7 +144,10 @@ class ModelSpan:
 
 @contextmanager
 def model_span(operation: str, deployment: str, base_url: str) -> Iterator[ModelSpan]:
-    """A span of one model call. An `AppError` that ends it is noted by its code alone."""
+    """A span of one model call. An `AppError` that ends it is noted by its code alone.
+
+    A call that was cancelled took too long to its first event, or its caller left.
+    """
     span = trace.get_tracer("keyless-ai-backend").start_span(
         f"{operation} {deployment}",
         kind=trace.SpanKind.CLIENT,
@@ -156,6 +160,9 @@ def model_span(operation: str, deployment: str, base_url: str) -> Iterator[Model
     )
     try:
         yield ModelSpan(span)
+    except asyncio.CancelledError:
+        span.set_attribute("error.type", "cancelled")
+        raise
     except AppError as error:
         span.set_attribute("error.type", error.code)
         span.set_status(trace.StatusCode.ERROR)

@@ -229,6 +229,9 @@ def test_an_unknown_model_is_tried_as_a_deployment_only_by_switch(app: App) -> N
     caller = app.start({"MODEL_PASS_THROUGH": "true"})
     assert caller.post("chat", json={"messages": [said("Hi")], "model": "gpt-5.4-mini"}).status_code == 200
     assert sent(app)["model"] == "gpt-5.4-mini"
+    # What can be no deployment's name goes no further.
+    assert caller.post("chat", json={"messages": [said("Hi")], "model": "a name\n"}).status_code == 404
+    assert len(app.azure.openai.requests) == 1
 
 
 def test_an_api_version_is_sent_only_when_it_is_set(app: App) -> None:

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from dev.emulator import Emulators
-from tests.conftest import App
+from tests.conftest import ROOT, App
 from tests.streams import open_stream, text_of
 
 HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello"}]}
@@ -96,6 +96,17 @@ def test_when_one_deployment_fails_the_next_answers_at_once(two: App, step: dict
     line = lines(two, "request")[-1]
     assert (line["deployment"], line["attempts"], line["retries"]) == ("two", 2, 1)
     assert line.get("waited_ms", 0) < 200
+
+
+def test_a_call_that_is_given_up_is_cancelled_upstream_and_its_span_says_so(two: App) -> None:
+    caller = two.start({"MODELS": TWO, "FIRST_EVENT_SECONDS": "0.5"})
+    before = len(two.told.spans("chat "))
+    two.azure.openai.script({"hang": True})
+    assert caller.post("chat", json=HELLO).status_code == 200
+    assert two.azure.openai.wait_cancelled()
+    spans = [json.loads(span)["attributes"] for span in two.told.spans("chat ")[before:]]
+    assert [span["gen_ai.request.model"] for span in spans] == ["one", "two"]
+    assert [span.get("error.type") for span in spans] == ["cancelled", None]
 
 
 def test_a_deployment_that_asks_to_be_left_alone_is_left_alone(two: App) -> None:
@@ -286,12 +297,6 @@ def test_a_time_of_nothing_is_refused(caller: httpx2.Client) -> None:
 def test_a_picture_has_its_time_too(app: App) -> None:
     caller = app.start()
     app.azure.openai.script({"hang": True})
-    files = {"image": ("a.jpg", (open_picture()), "image/jpeg")}
+    files = {"image": ("a.jpg", (ROOT / "docs" / "example.jpg").read_bytes(), "image/jpeg")}
     response = caller.post("images/analyze", data={"instructions": "What?", "timeout": "0.3"}, files=files)
     assert response.json()["error"]["code"] == "upstream_timeout"
-
-
-def open_picture() -> bytes:
-    from tests.conftest import ROOT
-
-    return (ROOT / "docs" / "example.jpg").read_bytes()
