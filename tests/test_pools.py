@@ -124,6 +124,15 @@ def test_a_deployment_that_asks_to_be_left_alone_is_left_alone(two: App) -> None
     }
 
 
+def test_every_call_is_a_line_when_someone_looks_for_the_reason_of_a_choice(two: App) -> None:
+    caller = two.start({"MODELS": TWO, "LOG_LEVEL": "DEBUG"})
+    before = len(lines(two, "attempt"))
+    two.azure.openai.script({"status": 500})
+    caller.post("chat", json=HELLO)
+    told = [(one["deployment"], one["outcome"], one["number"]) for one in lines(two, "attempt")[before:]]
+    assert told == [("one", "server_error", 1), ("two", "ok", 2)]
+
+
 def test_a_resource_that_nobody_serves_costs_the_caller_nothing(two: App) -> None:
     gone = {"deployment": "one", "endpoint": "http://127.0.0.1:9"}
     caller = two.start({"MODELS": models(gone, {"deployment": "two"})})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -71,3 +72,13 @@ def test_a_redis_that_is_away_costs_no_request_its_answer_and_is_told_once(app: 
     assert len(told) <= 1
     assert not any("redis" in line.lower() and "ERROR" in line for line in app.told.lines[before:])
     assert json.dumps(told).count("127.0.0.1") == 0
+
+
+def test_the_sign_in_is_the_apps_own_identity(app: App) -> None:
+    # Not a name of this machine, so that it counts as a server elsewhere; nothing listens there.
+    caller = app.start({"REDIS_URL": "rediss://127.0.0.2:9"})
+    assert caller.post("chat", json=HELLO).status_code == 200
+    deadline = time.monotonic() + 10
+    while "https://redis.azure.com" not in {one.query.get("resource") for one in app.azure.identity.requests}:
+        assert time.monotonic() < deadline, "it asked for no token"
+        assert caller.post("chat", json=HELLO).status_code == 200
