@@ -19,12 +19,11 @@ from typing import Any, TextIO
 from dev.explain import Scenario, scenarios
 from dev.host import AZURE_MARKS, environment
 from dev.localsettings import BadSettings, LocalSettings
-from dev.start import DEFAULTS, addresses, points_here, set_only, start_emulators
-from shared import toolkit
-from shared.bootstrap import connect
+from dev.start import DEFAULTS, addresses, set_only, start_emulators, wants_emulators
 from shared.reach import Place
 from shared.readiness import Report, Rung, climb
 from shared.settings import Settings
+from shared.worker import Worker
 
 MARKS = {"ok": "✓", "failed": "✗", "skipped": "·"}
 PLAIN_MARKS = {"ok": "ok", "failed": "XX", "skipped": "--"}
@@ -70,7 +69,7 @@ def examine(arguments: argparse.Namespace, waiting: Waiting | None = None) -> in
         for mark in AZURE_MARKS:
             environ.pop(mark, None)
         emulated = arguments.emulators or (
-            not arguments.no_emulators and points_here(environ) and not _answers(environ)
+            not arguments.no_emulators and wants_emulators(environ) and not _answers(environ)
         )
         if emulated:
             emulators = running.enter_context(start_emulators(environ))
@@ -107,15 +106,16 @@ async def _until_well(settings: Settings, arguments: argparse.Namespace, sheet: 
 
 
 async def _climb(settings: Settings, sheet: Sheet) -> Report:
-    services = None if settings.mistakes else connect(settings, toolkit.toolbox(settings))
+    # A worker of its own for each try: it sees the mistakes of the tools too, and keeps no token of the last try.
+    worker = Worker(settings)
     rungs = []
     try:
-        async for rung in climb(settings, services, deployments=True):
+        services = None if worker.settings.mistakes else worker.services
+        async for rung in climb(worker.settings, services, deployments=True):
             sheet.rung(rung)
             rungs.append(rung)
     finally:
-        if services is not None:
-            await services.close()
+        await worker.close()
     return Report(tuple(rungs))
 
 

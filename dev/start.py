@@ -54,7 +54,7 @@ def serve(arguments: argparse.Namespace) -> int:
                 log.warning("%s", warning)
             settings = set_only({**DEFAULTS, **local.values, **os.environ})
             emulators = None
-            if not arguments.no_emulators and points_here(settings):
+            if not arguments.no_emulators and wants_emulators(settings):
                 emulators = running.enter_context(start_emulators(settings))
                 settings = {**emulators.environ(), **settings, **addresses(emulators)}
             host = Host.start(
@@ -108,7 +108,7 @@ def set_only(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if value}
 
 
-def points_here(settings: Mapping[str, str]) -> bool:
+def wants_emulators(settings: Mapping[str, str]) -> bool:
     """Is every resource either not set, or at the example's address? Another one of this machine is someone's own."""
     wanted = Settings.from_env(settings)
     listed = [one for name, model in wanted.models.items() for one in model.listed(name)]

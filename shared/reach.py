@@ -34,6 +34,12 @@ class Place:
     port: int
     tls: bool
 
+    @property
+    def name(self) -> str:
+        """The host, and the port where it is another than its scheme's."""
+        usual = 443 if self.tls else 80
+        return self.host if self.port == usual else f"{self.host}:{self.port}"
+
     @classmethod
     def of(cls, url: str) -> Self:
         """The place of an http or https URL."""

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -167,21 +166,21 @@ class _Ladder:
                 raise Broken(self._remedies.role(place, self._passport, _ours(error))) from None
             return "Azure OpenAI takes the identity"
 
-        return [("dns", place.host, dns), ("reach", place.host, connected), ("role", place.host, role)]
+        return [("dns", place.name, dns), ("reach", place.name, connected), ("role", place.name, role)]
 
-    def deployment(self, place: Place, deployment: Deployment) -> Callable[[], Awaitable[str]]:
+    def deployment(self, place: Place, one: Deployment) -> Callable[[], Awaitable[str]]:
         """The test of a deployment."""
 
         async def test() -> str:
             try:
                 async with asyncio.timeout(DEPLOYMENT_WITHIN):
-                    probed = await self._live.openai.probe(deployment)
+                    probed = await self._live.openai.probe(one)
             except errors.UpstreamRejected:
                 raise Unneeded(
                     "it is there, and takes no Responses call: right for a model that makes no text"
                 ) from None
             except (errors.AppError, TimeoutError) as error:
-                raise Broken(self._remedies.deployment(place, deployment, self._passport, _ours(error))) from None
+                raise Broken(self._remedies.deployment(place, one, self._passport, _ours(error))) from None
             limits = [
                 f"{number:,} {what}"
                 for number, what in ((probed.requests, "requests"), (probed.tokens, "tokens"))
@@ -200,8 +199,9 @@ class _Ladder:
 
     async def _set_up(self) -> str:
         services, models = self._live, ", ".join(self._live.models.models)
-        listed = [one for model in services.models.models.values() for one in model.deployments]
-        places = dict.fromkeys(Place.of(one.base_url).host for one in listed)
+        places = dict.fromkeys(
+            Place.of(one.base_url).name for model in services.models.models.values() for one in model.deployments
+        )
         warnings = "".join(f" ({warning})" for warning in self._settings.warnings)
         return f"complete: {models} at {', '.join(places)}{warnings}"
 
@@ -236,26 +236,44 @@ def _ours(error: errors.AppError | TimeoutError) -> errors.AppError:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The whole ladder, once climbed."""
+    """The whole ladder, once climbed. `needed` has, for each model, the resources of which any one is enough."""
 
     rungs: tuple[Rung, ...]
+    needed: tuple[frozenset[str], ...] = ()
 
     @property
     def broken(self) -> Rung | None:
         """The first broken rung, if any."""
         return next((rung for rung in self.rungs if rung.state == "failed"), None)
 
+    @property
+    def serves(self) -> bool:
+        """Whether there is an answer for each model: where it has several resources, one of them may be broken."""
+        if self.broken is None:
+            return True
+        whole = {rung.of for rung in self.rungs if rung.name == "role" and rung.state == "ok"}
+        return bool(self.needed) and all(whole & resources for resources in self.needed)
+
     def told(self) -> dict[str, Any]:
         """The report as JSON says it."""
-        status = "ready" if self.broken is None else "not_ready"
+        status = "ready" if self.serves else "not_ready"
         return {"status": status, "rungs": [rung.told() for rung in self.rungs]}
 
 
-class Readiness:
-    """The report of a worker, climbed at most once in `keep` seconds, in one flight however many ask."""
+def needed(services: Services) -> tuple[frozenset[str], ...]:
+    """For each model, the resources of which any one is enough."""
+    return tuple(
+        frozenset(Place.of(one.base_url).name for one in model.deployments) for model in services.models.models.values()
+    )
 
-    def __init__(self, rungs: Callable[[], Rungs], keep: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rungs = rungs
+
+class Readiness:
+    """The report of a worker, made at most once in `keep` seconds, in one flight however many ask."""
+
+    def __init__(
+        self, report: Callable[[], Awaitable[Report]], keep: float, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._report = report
         self._keep = keep
         self._clock = clock
         self._flight: asyncio.Task[Report] | None = None
@@ -277,11 +295,10 @@ class Readiness:
 
     async def _climb(self) -> Report:
         try:
-            async with aclosing(self._rungs()) as rungs:
-                report = Report(tuple([rung async for rung in rungs]))
+            report = await self._report()
         finally:
             self._landed_at = self._clock()
-        self._log("" if report.broken is None else report.broken.name)
+        self._log("" if report.broken is None or report.serves else report.broken.name)
         return report
 
     def _log(self, broken: str) -> None:

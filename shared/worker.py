@@ -18,7 +18,7 @@ from shared.call import Call
 from shared.dialects.ui_stream import UiStream
 from shared.errors import AppError, Misconfigured, Unauthorized
 from shared.events import Events
-from shared.readiness import Readiness, Rungs, climb
+from shared.readiness import Readiness, Report, climb, needed
 from shared.requests import Incoming
 from shared.responses import (
     CALLER_LEFT,
@@ -118,8 +118,8 @@ class Worker:
             told = error if isinstance(error, AppError) else unexpected(error, request_id)
             return error_response(told, request_id)
         broken = report.broken
-        response = whole_response(report.told(), request_id, 200 if broken is None else 503)
-        if broken is not None and broken.retry_after is not None:
+        response = whole_response(report.told(), request_id, 200 if report.serves else 503)
+        if broken is not None and broken.retry_after is not None and not report.serves:
             response.headers["retry-after"] = str(math.ceil(broken.retry_after))
         return response
 
@@ -165,8 +165,10 @@ class Worker:
             raise
         return EventStream(telling, dialect, record, self.settings.heartbeat, deadline)
 
-    def _climb(self) -> Rungs:
-        return climb(self.settings, None if self.settings.mistakes else self.services)
+    async def _climb(self) -> Report:
+        services = None if self.settings.mistakes else self.services
+        rungs = [rung async for rung in climb(self.settings, services)]
+        return Report(tuple(rungs), () if services is None else needed(services))
 
     def _authenticate(self, request: Request) -> str | None:
         """Holds `entra`: the platform must have authenticated the caller. With `key` the host has done it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,3 +93,10 @@ def app(azure: Emulators, told: Told) -> Iterator[App]:
 def caller(app: App) -> httpx2.Client:
     """A caller of the app with the settings that it has by default."""
     return app.start()
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port where nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])

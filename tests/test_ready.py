@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,7 +14,7 @@ from dev.emulator.tokens import SYSTEM_ASSIGNED
 from shared import errors
 from shared.azure.identity import Passport
 from shared.reach import Place, kind_of
-from shared.readiness import Readiness, Rung
+from shared.readiness import Readiness, Report, Rung
 from shared.remedies import Remedies
 from shared.settings import Settings
 from tests.conftest import PLANTED_KEY, App
@@ -26,6 +26,9 @@ IN_AZURE = {
     "WEBSITE_SITE_NAME": "my-app",
     "AZURE_OPENAI_ENDPOINT": "https://my-models.openai.azure.com",
     "AZURE_OPENAI_DEPLOYMENT": "chat",
+    "KEY_VAULT_URL": "",
+    "WEATHER_URL": "",
+    "WEATHER_GEOCODING_URL": "",
 }
 GROUP = '"$(az functionapp list --query "[?name==\'my-app\'].resourceGroup" --output tsv)"'
 PLACE = Place("my-models.openai.azure.com", 443, True)
@@ -90,6 +93,18 @@ def test_an_outage_of_the_identity_endpoint_is_told(app: App) -> None:
     response = app.start(warm_up=False).get("ready")
     assert broken(response)["name"] == "identity"
     assert response.headers["retry-after"] == "5"
+
+
+def test_a_model_with_another_resource_left_is_served(app: App, closed_port: int) -> None:
+    far = {"deployment": "gpt-4.1-mini", "endpoint": f"http://127.0.0.1:{closed_port}"}
+    pooled = {"chat": {"deployments": [far, {"deployment": "gpt-4.1-mini"}]}}
+    response = app.start({"MODELS": json.dumps(pooled)}).get("ready")
+    assert (response.status_code, response.json()["status"]) == (200, "ready")
+    (rung,) = (one for one in response.json()["rungs"] if one["state"] == "failed")
+    assert (rung["name"], rung["of"]) == ("reach", f"127.0.0.1:{closed_port}")
+    app.stop()
+    lonely = {**pooled, "other": far}
+    assert broken(app.start({"MODELS": json.dumps(lonely)}).get("ready"))["name"] == "reach"
 
 
 def test_a_deployment_that_is_not_there_is_for_the_doctor(app: App) -> None:
@@ -195,11 +210,11 @@ def test_each_address_is_said_to_be_public_private_or_here() -> None:
 async def test_a_kept_report_grows_old() -> None:
     now, climbs = [100.0], []
 
-    async def rungs() -> AsyncGenerator[Rung, None]:
+    async def climb() -> Report:
         climbs.append(now[0])
-        yield Rung("settings", "ok", "complete")
+        return Report((Rung("settings", "ok", "complete"),))
 
-    readiness = Readiness(rungs, 5, clock=lambda: now[0])
+    readiness = Readiness(climb, 5, clock=lambda: now[0])
     for now[0] in (100.0, 104.9, 105.0, 106.0):
         assert (await readiness.report()).broken is None
     assert climbs == [100.0, 105.0]
@@ -208,12 +223,12 @@ async def test_a_kept_report_grows_old() -> None:
 async def test_a_caller_who_leaves_does_not_end_the_climb_of_the_others() -> None:
     go, climbs = asyncio.Event(), []
 
-    async def rungs() -> AsyncGenerator[Rung, None]:
+    async def climb() -> Report:
         climbs.append(1)
         await go.wait()
-        yield Rung("settings", "ok", "complete")
+        return Report((Rung("settings", "ok", "complete"),))
 
-    readiness = Readiness(rungs, 5)
+    readiness = Readiness(climb, 5)
     first, second = asyncio.create_task(readiness.report()), asyncio.create_task(readiness.report())
     await asyncio.sleep(0)
     first.cancel()
@@ -226,14 +241,14 @@ async def test_a_caller_who_leaves_does_not_end_the_climb_of_the_others() -> Non
 async def test_a_climb_under_way_ends_with_the_worker() -> None:
     ended = []
 
-    async def rungs() -> AsyncGenerator[Rung, None]:
+    async def climb() -> Report:
         try:
             await asyncio.Event().wait()
-            yield Rung("settings", "ok", "complete")
+            return Report((Rung("settings", "ok", "complete"),))
         finally:
             ended.append(True)
 
-    readiness = Readiness(rungs, 5)
+    readiness = Readiness(climb, 5)
     waiting = asyncio.create_task(readiness.report())
     await asyncio.sleep(0)
     await asyncio.sleep(0)

@@ -317,6 +317,7 @@ def test_a_key_on_a_laptop_is_ignored_with_one_warning(app: App) -> None:
         "OPENAI_BASE_URL": "http://127.0.0.1:9",
         "OPENAI_LOG": "debug",
     }
+    before = len(app.told.lines)
     caller = app.start(dict(planted))
     assert caller.post("chat", json=HELLO).status_code == 200
     (request,) = app.azure.openai.requests
@@ -332,7 +333,9 @@ def test_a_key_on_a_laptop_is_ignored_with_one_warning(app: App) -> None:
     }
     assert PLANTED_KEY not in str(request)
     assert "evil" not in str(request.headers)
-    warnings = [line for line in app.told.lines if "ignored. This app reaches Azure OpenAI by its identity" in line]
+    warnings = [
+        line for line in app.told.lines[before:] if "ignored. This app reaches Azure OpenAI by its identity" in line
+    ]
     assert len(warnings) == 1
 
 

@@ -242,19 +242,9 @@ class OpenAI:
                 keep_reasoning = False
 
     async def _send(self, base_url: str, body: dict[str, Any]) -> httpx2.Response:
-        """The response to one request; a token that is refused is replaced once."""
+        """The response to one request, its body not yet read."""
         client = await self._client(base_url)
         return await self._authorized(lambda token: self._post(client, body, token))
-
-    async def _authorized(self, send: Callable[[str], Awaitable[httpx2.Response]]) -> httpx2.Response:
-        token = await self._keeper.token()
-        try:
-            return await send(token)
-        except errors.UpstreamUnauthorized:
-            another = await self._keeper.another(token)
-            if another is None:
-                raise
-            return await send(another)
 
     async def _whole(self, base_url: str, path: str, body: dict[str, Any] | None = None) -> httpx2.Response:
         """A response with its body: to a POST of `body`, or to a GET."""
@@ -271,6 +261,17 @@ class OpenAI:
                 raise _translated(error, errors.UpstreamUnavailable) from None
 
         return await self._authorized(send)
+
+    async def _authorized(self, send: Callable[[str], Awaitable[httpx2.Response]]) -> httpx2.Response:
+        """What is sent with the app's token; one that is refused is replaced once."""
+        token = await self._keeper.token()
+        try:
+            return await send(token)
+        except errors.UpstreamUnauthorized:
+            another = await self._keeper.another(token)
+            if another is None:
+                raise
+            return await send(another)
 
     async def _post(self, client: AsyncOpenAI, body: dict[str, Any], token: str) -> httpx2.Response:
         import httpx2

@@ -83,13 +83,6 @@ def doctor(laptop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     return run
 
 
-@pytest.fixture
-def closed_port() -> int:
-    """A port where nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
 @contextmanager
 def served(handle: Callable[[socket.socket], None]) -> Iterator[int]:
     """A server on this machine that does this with each connection; its port."""

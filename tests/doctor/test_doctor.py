@@ -6,9 +6,11 @@ import argparse
 import io
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -61,18 +63,19 @@ def examine(patience: Patience, *words: str) -> int:
     return command.examine(arguments, command.Waiting(patience.clock, patience.sleep))
 
 
-def test_all_is_well_in_one_line_a_rung(printed: Callable[..., tuple[int, str]]) -> None:
+def test_all_is_well_in_one_line_a_rung(printed: Callable[..., tuple[int, str]], azure: Emulators) -> None:
     code, out = printed()
     assert code == 0
     lines = out.splitlines()
     assert lines[0] == "Settings: the environment."
-    assert [line.split(":")[0] for line in lines[2:9]] == [
+    here = f"127.0.0.1:{azure.openai.port}"
+    assert [line.split(": ")[0] for line in lines[2:9]] == [
         "✓ settings",
         "✓ identity",
         "✓ token",
-        "✓ dns 127.0.0.1",
-        "✓ reach 127.0.0.1",
-        "✓ role 127.0.0.1",
+        f"✓ dns {here}",
+        f"✓ reach {here}",
+        f"✓ role {here}",
         "✓ deployment gpt-4.1-mini",
     ]
     assert lines[-1] == "All is well."
@@ -85,7 +88,7 @@ def test_below_a_broken_rung_is_what_it_means_and_what_mends_it(
     code, out = printed()
     assert code == 1
     lines = out.splitlines()
-    at = next(number for number, line in enumerate(lines) if line.startswith("✗ role 127.0.0.1: "))
+    at = next(number for number, line in enumerate(lines) if line.startswith(f"✗ role 127.0.0.1:{azure.openai.port}: "))
     assert lines[at + 1].startswith("    Either the role ")
     assert lines[at + 2] == "    # tells them apart: where the role is listed, wait some minutes"
     assert lines[at + 3].startswith("    az role assignment list ")
@@ -93,7 +96,7 @@ def test_below_a_broken_rung_is_what_it_means_and_what_mends_it(
     assert lines[-3:] == [
         "· deployment gpt-4.1-mini: not tried, as role is broken",
         "",
-        "Broken: role 127.0.0.1.",
+        f"Broken: role 127.0.0.1:{azure.openai.port}.",
     ]
 
 
@@ -177,6 +180,20 @@ def test_emulators_that_run_already_are_used(laptop: Path, azure: Emulators) -> 
     assert len(azure.openai.requests) == 2
 
 
+def test_where_something_listens_at_the_usual_port_none_are_started(
+    laptop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "http://127.0.0.1:7073")
+    monkeypatch.setenv("IDLE_TIMEOUT_SECONDS", "0.3")
+    with ExitStack() as held:
+        with suppress(OSError):
+            held.enter_context(socket.create_server(("127.0.0.1", 7073)))
+        assert main(["doctor", "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["emulated"] is False
+    assert [one["name"] for one in document["rungs"] if one["state"] == "failed"] == ["role"]
+
+
 def test_emulators_of_its_own_can_be_asked_for(
     laptop: Path, azure: Emulators, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -254,6 +271,9 @@ def test_outside_a_development_host_a_key_keeps_the_app_from_serving(doctor: Doc
         "--explain",
         AZURE_FUNCTIONS_ENVIRONMENT="Production",
         AZURE_OPENAI_ENDPOINT="https://nothing.invalid",
+        KEY_VAULT_URL="",
+        WEATHER_URL="",
+        WEATHER_GEOCODING_URL="",
         OPENAI_API_KEY=PLANTED_KEY,
     )
     assert visit.code == 2

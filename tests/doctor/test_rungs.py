@@ -23,7 +23,7 @@ def test_every_rung_says_what_it_found(doctor: Doctor, azure: Emulators) -> None
     assert visit.document["status"] == "ready"
     found = {one["name"]: one["found"] for one in visit.document["rungs"]}
     assert found == {
-        "settings": "complete: gpt-4.1-mini at 127.0.0.1",
+        "settings": f"complete: gpt-4.1-mini at 127.0.0.1:{azure.openai.port}",
         "identity": f"system-assigned managed identity: client id {SYSTEM_ASSIGNED.client_id},"
         f" object id {SYSTEM_ASSIGNED.object_id}",
         "token": f"for https://cognitiveservices.azure.com, 23 h 59 min left, tenant {TENANT}",
@@ -321,12 +321,13 @@ def test_each_resource_has_rungs_of_its_own(doctor: Doctor, azure: Emulators, cl
     }
     visit = doctor(MODELS=json.dumps(models))
     assert visit.code == 1
-    assert (visit.broken["name"], visit.broken["of"]) == ("reach", "localhost")
+    assert (visit.broken["name"], visit.broken["of"]) == ("reach", f"localhost:{closed_port}")
+    here = f"127.0.0.1:{azure.openai.port}"
     near = [(one["name"], one["of"], one["state"]) for one in visit.document["rungs"][3:8]]
     assert near == [
-        ("dns", "127.0.0.1", "ok"),
-        ("reach", "127.0.0.1", "ok"),
-        ("role", "127.0.0.1", "ok"),
+        ("dns", here, "ok"),
+        ("reach", here, "ok"),
+        ("role", here, "ok"),
         ("deployment", "gpt-4.1-mini", "ok"),
         ("deployment", "gpt-5.4-mini", "ok"),
     ]

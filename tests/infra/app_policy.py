@@ -15,9 +15,6 @@ MAIN, APP = "main.bicep", "modules/app.bicep"
 # What the platform and the telemetry ask for; every other setting that is given is one of the app's own.
 PLATFORM = re.compile(r"APPLICATIONINSIGHTS_\w+|AzureWebJobsStorage__\w+|OVERRIDE_USE_MI_\w+|PYTHON_\w+")
 
-# Settings whose reader is still to come.
-AWAITED = frozenset({"KEY_VAULT_URL"})
-
 # Every setting that a deployment must give, by the condition under which it is given ('' is always).
 SETTINGS: dict[str, frozenset[str]] = {
     "": frozenset(
@@ -81,7 +78,7 @@ def the_app_is_told_everything(files: Files) -> Iterator[Finding]:
     given: dict[str, frozenset[str]] = {}
     for part in settings_given(app):
         given[part.condition] = given.get(part.condition, frozenset()) | part.names
-        for name in sorted(part.names - frozenset(Settings.variables()) - AWAITED):
+        for name in sorted(part.names - frozenset(Settings.variables())):
             if not PLATFORM.fullmatch(name):
                 yield Finding("setting", APP, f"{name} is no setting of the app")
     for condition, names in SETTINGS.items():
