@@ -281,7 +281,7 @@ class _Run:
         if len(call.text) > LONGEST_ARGUMENTS:
             return None, f"The arguments are too long: at most {LONGEST_ARGUMENTS} characters."
         services = self._services
-        context = ToolContext(self._call.caller, self._deadline(), services.secrets, services.egress)
+        context = ToolContext(self._call.caller, self._deadline(), services.secrets, services.egress, call.id)
         self._ran = True
         try:
             output = await tool.run(call.text, context)

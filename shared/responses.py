@@ -63,6 +63,12 @@ def unexpected(error: BaseException, request_id: str) -> AppError:
     return AppError()
 
 
+def being_cancelled() -> bool:
+    """Whether somebody cancels this task. A CancelledError without that is a fault: what was awaited was cancelled."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 async def while_caller_waits(request: Request, work: Awaitable[Result]) -> Result:
     """Awaits `work`, and cancels it when the caller goes away.
 
@@ -165,6 +171,10 @@ class Telling:
             await before(deadline, self._tell_all())
         except AppError as error:
             await self._tell_failure(error)
+        except asyncio.CancelledError as error:
+            if being_cancelled():
+                raise
+            await self._tell_failure(unexpected(error, self._record.request_id))
         except Exception as error:  # noqa: BLE001 - a stream always ends in a terminal event
             await self._tell_failure(unexpected(error, self._record.request_id))
         await self._ready.put(None)

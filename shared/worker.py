@@ -25,6 +25,7 @@ from shared.responses import (
     EventStream,
     Telling,
     before,
+    being_cancelled,
     error_response,
     unexpected,
     while_caller_waits,
@@ -133,6 +134,10 @@ class Worker:
         except ClientDisconnect:
             record.code = "caller_left"
             response = Response(status_code=CALLER_LEFT)
+        except asyncio.CancelledError as error:
+            if being_cancelled():
+                raise
+            response = self._refuse(unexpected(error, request_id), record)
         except Exception as error:  # noqa: BLE001 - an unhandled one would be a bare 500 without a body
             response = self._refuse(unexpected(error, request_id), record)
         record.status = response.status_code

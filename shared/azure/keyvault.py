@@ -171,10 +171,17 @@ class Secrets:
             async with asyncio.timeout(self._timeout):
                 secret = await (await self._open()).get_secret(name)
         except Exception as error:  # noqa: BLE001 - the credential's errors are of any kind
-            return _REASONS.get(getattr(error, "status_code", None), "unreachable")
+            return self._reason(error)
         if secret.value is None:
             return "unreachable"  # an answer without a value is none of a vault's
         return _Value(secret.value) if secret.value else "not_found"
+
+    def _reason(self, error: Exception) -> Reason:
+        """What the vault said. What anybody else said, as the identity's endpoint, is nothing about the secret."""
+        response = getattr(error, "response", None)
+        if response is None or _place(response.request.url) != _place(self._url):
+            return "unreachable"
+        return _REASONS.get(response.status_code, "unreachable")
 
     async def _open(self) -> SecretClient:
         async with self._opening:
@@ -222,6 +229,11 @@ def vault_problem(url: str, *, development: bool) -> str | None:
     if _is_loopback(host) and not development:
         return f"is a loopback address, which only a development host may name. {example}"
     return None
+
+
+def _place(url: str) -> tuple[str | None, int]:
+    parts = urlsplit(url)
+    return parts.hostname, parts.port or 443
 
 
 def _is_loopback(host: str | None) -> bool:

@@ -91,7 +91,7 @@ _CONSTANTS: dict[str, Number] = {"pi": math.pi, "e": math.e, "tau": math.tau}
 
 
 @tool
-def calculator(expression: str) -> str:
+async def calculator(expression: str) -> str:
     """Evaluates an arithmetic expression and returns its value.
 
     It knows + - * / // % ** and parentheses, the functions abs, min, max, round, floor, ceil, trunc,

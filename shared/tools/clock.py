@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -22,13 +23,13 @@ class LocalTime:
 
 
 @tool
-def current_time(zone: str) -> LocalTime:
+async def current_time(zone: str) -> LocalTime:
     """Tells the current date, time and weekday in a time zone.
 
     Args:
         zone: The zone's IANA name, such as Europe/Berlin, America/New_York or UTC.
     """
-    if zone not in _zones():
+    if zone not in await asyncio.to_thread(_zones):  # the first time it reads the disk
         raise ToolError(f"There is no time zone of this name.{_hint(zone)} Use an IANA name such as Europe/Berlin.")
     now = datetime.now(ZoneInfo(zone))
     return LocalTime(zone, now.isoformat(timespec="seconds"), f"{now:%A}", now.tzname() or "")

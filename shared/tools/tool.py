@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-import inspect
 import re
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from pydantic_core import to_json
@@ -18,6 +13,7 @@ from pydantic_core import to_json
 from shared.egress import Egress
 from shared.tools.errors import ToolDefinitionError, ToolTimeoutError
 from shared.tools.errors import ToolError as ToolError
+from shared.tools.running import finished
 from shared.tools.schema import Schema
 from shared.tools.signature import Signature
 
@@ -26,9 +22,6 @@ R = TypeVar("R", covariant=True)
 
 DEFAULT_TIMEOUT = 10.0
 """How long a tool may take, in seconds, when it does not say."""
-
-THREADS = 8
-"""How many functions that are not async run at once, in all calls of a worker."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -46,12 +39,14 @@ class ToolContext:
 
     `caller` is who asked, as the platform authenticated them, or None. `deadline` is when the answer is of no
     more use, in seconds of `time.monotonic()`. `http` reaches the tool's own `origins` and nothing else.
+    `call_id` is the id of the model's call: a call that is carried out once more has the same.
     """
 
     caller: str | None
     deadline: float
     secrets: SecretReader
     http: Egress
+    call_id: str = ""
 
     def remaining(self) -> float:
         """Seconds to the deadline, never below zero."""
@@ -106,7 +101,8 @@ class Tool(Generic[P, R]):
 
         Raises:
             ToolError: for the model to read: bad arguments, no time left, or what the tool says itself.
-            Exception: whatever else the function raises; its text is for nobody but the log.
+            Exception: whatever else the function raises, as RuntimeError if it is no Exception; its text is for nobody
+            but the log.
         """
         values = self.parse(arguments)
         seconds = min(self.timeout, context.remaining())
@@ -116,21 +112,7 @@ class Tool(Generic[P, R]):
             values[self.signature.context] = replace(
                 context, deadline=time.monotonic() + seconds, http=context.http.only(self.origins)
             )
-        try:
-            async with asyncio.timeout(seconds) as limit:
-                result = await self._result(values)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise ToolTimeoutError(f"{self.name} did not finish within {seconds:.3g} seconds.") from None
-        return _text(result)
-
-    async def _result(self, values: dict[str, Any]) -> object:
-        call: Callable[..., Any] = self.call
-        if inspect.iscoroutinefunction(call):
-            return await call(**values)
-        inside = partial(contextvars.copy_context().run, call, **values)
-        return await asyncio.get_running_loop().run_in_executor(_threads(), inside)
+        return _text(await finished(self.name, self.call, values, seconds))
 
 
 @overload
@@ -184,12 +166,6 @@ def tool(
         )
 
     return made if function is None else made(function)
-
-
-@cache
-def _threads() -> ThreadPoolExecutor:
-    """Threads of the tools' own: a function that hangs leaves the loop's threads free, to resolve names."""
-    return ThreadPoolExecutor(THREADS, thread_name_prefix="tool")
 
 
 def _text(result: object) -> str:

@@ -118,6 +118,9 @@ def test_the_stream_tells_the_same_as_the_json_answer(app: App, caller: httpx2.C
         (call("echo", '{"text": "' + "x" * 1_000_000 + '"}'), "too long: at most 100000"),
         (call("breaks"), "The tool failed."),
         (call("refuses"), "Ask for a city that exists."),
+        (call("cancelled"), "The tool failed."),
+        (call("exits"), "The tool failed."),
+        (call("exits_async"), "The tool failed."),
         (call("hangs"), "hangs did not finish within 0.05 seconds."),
         (call("large"), "The result is too large: 100000 characters"),
     ],
@@ -329,6 +332,16 @@ def test_a_decision_is_carried_out_and_the_run_goes_on(
     assert result in (decided.get("output"), decided.get("error"))
 
 
+def test_a_call_that_is_approved_twice_has_the_same_id_both_times(app: App, caller: httpx2.Client) -> None:
+    app.azure.openai.script(calls(call("which", {}, "c7")))
+    first = caller.post("agent", json=ASK).json()
+    approvals = [{"id": "c7", "sha256": first["pending"][0]["sha256"], "decision": "approved"}]
+    for _ in range(2):
+        app.azure.openai.script({"text": "Done."})
+        caller.post("agent", json={**ASK, "steps": first["steps"], "approvals": approvals})
+        assert outputs(app) == {"c7": "c7"}
+
+
 def test_an_approval_survives_a_frontend_that_writes_whole_numbers_without_a_point(
     app: App, caller: httpx2.Client
 ) -> None:
@@ -524,3 +537,18 @@ def test_a_tools_error_is_clean_and_short_for_the_model(app: App, tmp_path: Path
     app.azure.openai.script(calls(call("refuses")), {"text": "Sorry."})
     error = caller.post("agent", json=ASK).json()["steps"][0]["tool_calls"][0]["error"]
     assert error == "?" + "x" * 1_999
+
+
+@pytest.mark.parametrize("body", [{}, {"max_steps": 1}, {"max_steps": 1, "stream": True}], ids=str)
+def test_work_that_was_cancelled_by_nobody_who_may_is_an_internal_error(
+    caller: httpx2.Client, body: dict[str, Any]
+) -> None:
+    response = caller.post("faulty", json={**ASK, **body})
+    assert response.status_code == 500
+    assert response.json()["error"]["code"] == "internal_error"
+
+
+def test_a_stream_whose_work_was_cancelled_by_nobody_who_may_ends_with_an_error(caller: httpx2.Client) -> None:
+    with open_stream(caller, "faulty", {**ASK, "stream": True}) as stream:
+        frames = stream.rest()
+    assert [frame if frame == "[DONE]" else frame["type"] for frame in frames[-2:]] == ["error", "[DONE]"]

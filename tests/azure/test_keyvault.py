@@ -57,6 +57,18 @@ class Minting:
         self.closed = True
 
 
+class NoCache:
+    """The app's identity, as if no token of it were kept."""
+
+    async def get_token(self, *scopes: str, **_: Any) -> AccessToken:
+        async with ManagedIdentityCredential(retry_total=0) as credential:
+            token: AccessToken = await credential.get_token(*scopes)
+            return token
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
 class Clock:
     """A clock that stands still until it is set."""
 
@@ -207,6 +219,25 @@ async def test_the_last_good_value_serves_when_no_token_can_be_had(
     lose_the_token(emulators, credential)
     clock.now += LIFE
     assert await secrets.get(NAME) == VALUE
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 500])
+async def test_the_last_good_value_serves_while_the_identity_endpoint_refuses(
+    emulators: Emulators, clock: Clock, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    for name, value in emulators.environ().items():
+        monkeypatch.setenv(name, value)
+    kept: dict[str, Any] = {"life": LIFE, "timeout": 3, "development": True, "clock": clock}
+    secrets = Secrets(emulators.vault.url, NoCache, ca_file=emulators.ca_file, **kept)
+    assert await secrets.get(NAME) == VALUE
+    emulators.identity.script_forever({"status": status})
+    emulators.vault.clock = lambda: time.time() + 90_000
+    clock.now += LIFE
+    assert await secrets.get(NAME) == VALUE
+    with pytest.raises(SecretUnavailable, match="unreachable"):
+        await secrets.get("never-read")
+    await secrets.close()
+    emulators.identity.clear()
 
 
 async def test_a_vault_that_hangs_is_given_up_in_time(emulators: Emulators, credential: Minting, clock: Clock) -> None:

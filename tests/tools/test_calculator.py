@@ -59,21 +59,21 @@ def python(expression: str) -> int | float | None:
 
 
 @given(st.recursive(numbers, compound, max_leaves=12))
-def test_an_expression_has_the_value_that_python_gives_it(expression: str) -> None:
+async def test_an_expression_has_the_value_that_python_gives_it(expression: str) -> None:
     assume(len(expression) <= MAX_LENGTH)
     expected = python(expression)
     if expected is None:
         with pytest.raises(ToolError):
-            calculator(expression)
+            await calculator(expression)
     else:
-        assert calculator(expression) == str(expected)
+        assert await calculator(expression) == str(expected)
 
 
 @given(st.recursive(numbers, growing, max_leaves=8))
-def test_a_value_is_pythons_or_is_refused_as_too_large(expression: str) -> None:
+async def test_a_value_is_pythons_or_is_refused_as_too_large(expression: str) -> None:
     assume(len(expression) <= MAX_LENGTH)
     with contextlib.suppress(ToolError):
-        told = calculator(expression)
+        told = await calculator(expression)
         assert told == str(python(expression))
 
 
@@ -106,8 +106,8 @@ def test_a_value_is_pythons_or_is_refused_as_too_large(expression: str) -> None:
         ("+".join(["1"] * 100), "100"),
     ],
 )
-def test_the_usual_expressions_work(expression: str, value: str) -> None:
-    assert calculator(expression) == value
+async def test_the_usual_expressions_work(expression: str, value: str) -> None:
+    assert await calculator(expression) == value
 
 
 @pytest.mark.parametrize(
@@ -170,9 +170,9 @@ def test_the_usual_expressions_work(expression: str, value: str) -> None:
         ("1+" * 300 + "1", "longer than"),
     ],
 )
-def test_what_is_no_sum_is_refused_with_a_reason(expression: str, told: str) -> None:
+async def test_what_is_no_sum_is_refused_with_a_reason(expression: str, told: str) -> None:
     with pytest.raises(ToolError, match=told) as caught:
-        calculator(expression)
+        await calculator(expression)
     assert len(str(caught.value)) < 400
 
 
@@ -190,10 +190,10 @@ def test_what_is_no_sum_is_refused_with_a_reason(expression: str, told: str) -> 
         st.text(max_size=200),
     )
 )
-def test_whatever_is_asked_the_answer_is_quick_and_short(expression: str) -> None:
+async def test_whatever_is_asked_the_answer_is_quick_and_short(expression: str) -> None:
     started = time.thread_time()
     try:
-        told = calculator(expression)
+        told = await calculator(expression)
     except ToolError as error:
         told = str(error)
     assert time.thread_time() - started < 0.1

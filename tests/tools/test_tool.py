@@ -6,6 +6,8 @@ import asyncio
 import contextvars
 import datetime as dt
 import json
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 
 from shared.tools.errors import ToolArgumentsError, ToolTimeoutError
+from shared.tools.running import THREADS
 from shared.tools.tool import ToolContext, ToolError, tool
 from tests.tools.context import context
 from tests.tools.samples import Guest, Point, Unit, book, greet
@@ -212,3 +215,164 @@ async def test_a_caller_who_leaves_stops_the_tool() -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert stopped.is_set()
+
+
+async def cancelled_work() -> None:
+    """Awaits something that somebody else has cancelled."""
+    other = asyncio.get_running_loop().create_future()
+    other.cancel()
+    await other
+
+
+async def self_cancelling() -> None:
+    """Cancels its own task."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+
+
+async def async_exit() -> None:
+    """Leaves the process."""
+    raise SystemExit(3)
+
+
+async def async_interrupt() -> None:
+    """Is interrupted."""
+    raise KeyboardInterrupt
+
+
+async def generator_exit() -> None:
+    """Raises what closes generators."""
+    raise GeneratorExit
+
+
+def sync_exit() -> None:
+    """Leaves the process."""
+    raise SystemExit(3)
+
+
+def sync_interrupt() -> None:
+    """Is interrupted."""
+    raise KeyboardInterrupt
+
+
+def sync_cancelled() -> None:
+    """Raises what cancels tasks."""
+    raise asyncio.CancelledError
+
+
+def exhausted() -> object:
+    """Takes from an empty iterator."""
+    return next(iter(()))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        cancelled_work,
+        self_cancelling,
+        async_exit,
+        async_interrupt,
+        generator_exit,
+        sync_exit,
+        sync_interrupt,
+        sync_cancelled,
+        exhausted,
+    ],
+)
+async def test_what_would_end_the_run_or_the_process_is_an_ordinary_failure(function: Any) -> None:
+    with pytest.raises(RuntimeError):
+        await asyncio.wait_for(tool(function).run("{}", context()), 5)
+
+
+async def test_a_tool_that_swallows_its_cancellation_does_not_outlive_its_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    released = asyncio.Event()
+
+    @tool(timeout=0.01)
+    async def stubborn() -> str:
+        """Goes on."""
+        while not released.is_set():
+            try:
+                await released.wait()
+            except asyncio.CancelledError:
+                continue
+        return "late"
+
+    started = time.monotonic()
+    with pytest.raises(ToolTimeoutError, match="stubborn did not finish"):
+        await stubborn.run("{}", context())
+    assert time.monotonic() - started < 2
+    released.set()
+    assert [record.getMessage() for record in caplog.records] == [
+        "tool stubborn was left behind: it does not stop when it is cancelled"
+    ]
+
+
+async def test_hung_sync_functions_leave_room_for_others_and_at_the_bound_fail_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    released = threading.Event()
+    left: list[threading.Thread] = []
+
+    @tool(timeout=0.01)
+    def hang() -> None:
+        """Hangs."""
+        left.append(threading.current_thread())
+        released.wait(20)
+
+    @tool
+    def quick() -> str:
+        """Returns."""
+        return "done"
+
+    try:
+        for _ in range(THREADS - 1):
+            with pytest.raises(ToolTimeoutError):
+                await hang.run("{}", context())
+        assert await quick.run("{}", context()) == "done"
+        with pytest.raises(ToolTimeoutError):
+            await hang.run("{}", context())
+        with pytest.raises(ToolError, match="quick is busy"):
+            await quick.run("{}", context())
+        assert all(thread.daemon for thread in left)
+    finally:
+        released.set()
+        for thread in left:
+            thread.join()
+    assert await quick.run("{}", context()) == "done"
+    assert sum("tool hang was left behind" in record.getMessage() for record in caplog.records) == THREADS
+
+
+async def test_a_function_that_returns_a_coroutine_is_awaited() -> None:
+    async def later() -> str:
+        return "later"
+
+    @tool
+    def indirect() -> Any:
+        """Returns a coroutine."""
+        return later()
+
+    assert await indirect.run("{}", context()) == "later"
+
+
+def test_a_hung_sync_function_does_not_keep_the_process_from_ending() -> None:
+    program = """
+import asyncio, threading
+from shared.tools.tool import tool
+from tests.tools.context import context
+
+@tool(timeout=0.01)
+def hang() -> None:
+    "Hangs."
+    threading.Event().wait()
+
+try:
+    asyncio.run(hang.run("{}", context()))
+except Exception as error:
+    print(type(error).__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20, check=True, text=True)
+    assert done.stdout.strip() == "ToolTimeoutError"
