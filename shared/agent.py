@@ -16,7 +16,6 @@ from pydantic_core import from_json, to_json
 from shared.agent_request import AgentRequest, PastCall, fingerprint
 from shared.azure.responses_api import Turn, call_item, message_item, output_item, turn
 from shared.call import Call
-from shared.chat_request import ImagePart
 from shared.errors import AppError, InvalidRequest, RunInterrupted, UpstreamInterrupted, UpstreamTimeout
 from shared.events import (
     ApprovalNeeded,
@@ -65,9 +64,8 @@ async def agent(request: AgentRequest, services: Services, call: Call) -> Events
             box = services.tools.subset(request.tools)
         except UnknownToolError as error:
             raise InvalidRequest(f"tools: there is no such tool. The tools are: {', '.join(error.offered)}.") from None
-    parts = [part for message in request.messages for part in message.parts]
-    pictures = await services.intake.take([part.image_url.url for part in parts if isinstance(part, ImagePart)])
-    urls = (picture.url for picture in pictures)
+    # From here on the turn alone holds the pictures, once: the model may take minutes.
+    urls = iter(await services.intake.urls(await services.intake.take(request.hand_over_images())))
     items = [message_item(message, urls) for message in request.messages]
     first = turn(f"agent_{call.id}", request, model, services.settings, items, request.instructions)
     first = replace(first, tools=box.definitions())

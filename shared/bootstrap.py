@@ -16,6 +16,7 @@ from shared.azure.outcomes import AttemptReport, HealthChange, Report
 from shared.azure.pool import Pool
 from shared.azure.shared_state import RedisState
 from shared.egress import Egress
+from shared.memory import give_back_large_blocks
 from shared.models import ModelMap
 from shared.pictures import Intake, PictureLimits
 from shared.telemetry import deployment_called, deployment_changed
@@ -79,6 +80,7 @@ def connect(settings: Settings, box: Toolbox) -> Services:
 
     It opens no connection and loads no SDK: both come on first use.
     """
+    give_back_large_blocks()
     keeper = TokenKeeper(
         partial(make_credential, settings),
         settings.token_scope,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from shared.azure.responses_api import message_item, turn
 from shared.call import Call
-from shared.chat_request import ChatRequest, ImagePart
+from shared.chat_request import ChatRequest
 from shared.events import Events
 
 if TYPE_CHECKING:
@@ -21,9 +21,8 @@ async def chat(request: ChatRequest, services: Services, call: Call) -> Events:
         ModelNotFound, InvalidImage, UnsupportedImage, ImageTooLarge, TooManyImages: before any event.
     """
     model = services.models.choose(request.model)
-    parts = [part for message in request.messages for part in message.parts]
-    pictures = await services.intake.take([part.image_url.url for part in parts if isinstance(part, ImagePart)])
-    urls = (picture.url for picture in pictures)
+    # From here on the turn alone holds the pictures, once: the model may take minutes.
+    urls = iter(await services.intake.urls(await services.intake.take(request.hand_over_images())))
     items = [message_item(message, urls) for message in request.messages]
     asked = turn(f"chat_{call.id}", request, model, services.settings, items, request.instructions)
     async with aclosing(services.openai.stream(asked, call)) as events:

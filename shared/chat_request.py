@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from shared.errors import InvalidRequest
 from shared.requests import (
@@ -38,6 +38,8 @@ class TextPart(Strict):
 
 class ImageUrl(Strict):
     """An image in the request itself, as a data URL."""
+
+    model_config = ConfigDict(frozen=False)
 
     url: str = Field(description="data:image/png;base64,… (PNG, JPEG, GIF or WEBP)")
     detail: Literal["auto", "low", "high"] = "auto"
@@ -92,6 +94,15 @@ class ChatRequest(Options):
 
     messages: list[Message] = Field(min_length=1, fail_fast=True)
     instructions: str | None = Field(default=None, description="What the model should be, before the conversation.")
+
+    def hand_over_images(self) -> list[str]:
+        """The URLs of all images, once: the request forgets them, as it lives as long as its answer."""
+        parts = [part for message in self.messages for part in message.parts]
+        images = [part.image_url for part in parts if isinstance(part, ImagePart)]
+        urls = [image.url for image in images]
+        for image in images:
+            image.url = ""
+        return urls
 
 
 Conversation = TypeVar("Conversation", bound=ChatRequest)

@@ -41,7 +41,7 @@ class ImageRequest:
     """Pictures, each as its bytes or as the address that came, and what is asked about them."""
 
     options: ImageOptions
-    images: tuple[bytes | str, ...]
+    images: list[bytes | str]
     plain: bool = False
 
     @property
@@ -53,6 +53,12 @@ class ImageRequest:
     def timeout(self) -> float | None:
         """Seconds until the answer must be complete."""
         return self.options.timeout
+
+    def hand_over(self) -> list[bytes | str]:
+        """The pictures, once: the request forgets them, as it lives as long as its answer."""
+        images = self.images.copy()
+        self.images.clear()
+        return images
 
 
 def parse_images(incoming: Incoming, settings: Settings) -> ImageRequest:
@@ -70,7 +76,8 @@ def parse_images(incoming: Incoming, settings: Settings) -> ImageRequest:
     options: ImageOptions
     if kind == "application/json":
         options = asked = check(JsonImages, settle(read_json(incoming), incoming))
-        images = list(asked.images)
+        images = [*asked.images]
+        asked.images.clear()
     elif kind == FORM:
         options, images = _form(incoming)
     elif kind == RAW or kind.startswith("image/"):
@@ -82,7 +89,7 @@ def parse_images(incoming: Incoming, settings: Settings) -> ImageRequest:
             " a multipart/form-data form, or application/json."
         )
     check_format(options, (options.instructions, settings.default_instructions))
-    return ImageRequest(options, tuple(images), plain=incoming.accepts("text/plain") and not options.stream)
+    return ImageRequest(options, images, plain=incoming.accepts("text/plain") and not options.stream)
 
 
 def _form(incoming: Incoming) -> tuple[ImageOptions, list[bytes | str]]:
@@ -91,6 +98,7 @@ def _form(incoming: Incoming) -> tuple[ImageOptions, list[bytes | str]]:
     for part in read_form(incoming.body, incoming.headers.get("content-type", "")):
         if part.is_file or part.name in IMAGE_FIELDS:
             images.append(bytes(part.data))
+            part.data.clear()
         elif part.name in texts:
             raise InvalidRequest(f"{part.name[:40]}: is in the form twice.")
         else:

@@ -23,16 +23,21 @@ async def analyze(request: ImageRequest, services: Services, call: Call) -> Even
     """
     options = request.options
     model = services.models.choose(options.model)
-    taken = await services.intake.take(request.images)
-    parts = [image_part(picture.url, options.detail) for picture in taken]
-    asked = turn(f"images_{call.id}", options, model, services.settings, [user_message(options.instructions, parts)])
+    taken = await services.intake.take(request.hand_over())
+    told = [_told(picture) for picture in taken if isinstance(picture, Picture)]
+    # From here on the turn alone holds the pictures, once: the model may take minutes.
+    urls = await services.intake.urls(taken)
+    del taken
+    message = user_message(options.instructions, [image_part(url, options.detail) for url in urls])
+    del urls
+    asked = turn(f"images_{call.id}", options, model, services.settings, [message])
+    del message
     async with aclosing(services.openai.stream(asked, call)) as events:
         async for event in events:
             yield event
             if isinstance(event, Started):
-                for picture in taken:
-                    if isinstance(picture, Picture):
-                        yield _told(picture)
+                for picture in told:
+                    yield picture
 
 
 def _told(picture: Picture) -> PictureTaken:

@@ -38,6 +38,9 @@ from shared.tools.toolbox import Toolbox
 
 log = logging.getLogger("app")
 
+LARGE_BODY = 1_000_000
+"""Bytes. A larger body is read in a thread, so that nobody else waits for it."""
+
 
 class Askable(Protocol):
     """A request that says whether its answer is to be streamed, and within how many seconds it wants all of it."""
@@ -76,6 +79,7 @@ class Worker:
                 mistakes.append(Mistake("shared/tools", str(error)))
         self.settings = settings.model_copy(update={"mistakes": tuple(mistakes)})
         self._services: Services | None = None
+        self._reading = asyncio.Semaphore(2)
         self._readiness = Readiness(self._climb, settings.ready_cache)
         logging.getLogger("app").setLevel(settings.log_level)
         for warning in settings.warnings:
@@ -151,7 +155,11 @@ class Worker:
         services = self.services
         settings = self.settings
         came = await incoming.read(request, max_bytes=settings.max_body_bytes, within=settings.body_timeout)
-        asked = endpoint.parse(came, settings)
+        if len(came.body) > LARGE_BODY:
+            async with self._reading:
+                asked = await asyncio.to_thread(endpoint.parse, came, settings)
+        else:
+            asked = endpoint.parse(came, settings)
         # It may be megabytes, and the answer takes long.
         del came
         record.stream = asked.stream

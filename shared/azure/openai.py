@@ -17,6 +17,7 @@ from shared import errors
 from shared.azure.calls import Attempt
 from shared.azure.identity import TokenKeeper
 from shared.azure.learnt import Learnt
+from shared.azure.payload import Payload
 from shared.azure.pool import Pool
 from shared.azure.refusal import ForeignReasoning, Unsupported, refusal
 from shared.azure.responses_api import Reading, Turn
@@ -277,15 +278,22 @@ class OpenAI:
         import httpx2
         import openai
 
+        payload = Payload(body)
+        headers = {
+            **_headers(token),
+            "Accept": "text/event-stream",
+            "Accept-Encoding": "identity",
+            "Content-Length": f"{payload.size}",
+        }
         try:
             response: object = await client.post(
                 "responses",
-                body=body,
+                content=payload.content,
                 # This pair makes the SDK hand over the response before its body is read.
                 cast_to=httpx2.Response,
                 stream=True,
                 stream_cls=openai.AsyncStream[Any],
-                options={"headers": {**_headers(token), "Accept": "text/event-stream", "Accept-Encoding": "identity"}},
+                options={"headers": headers},
             )
         except Exception as error:  # noqa: BLE001 - as above
             if not isinstance(error, errors.AppError):

@@ -58,21 +58,28 @@ class Intake:
         for index, image in enumerate(images):
             with _naming(index):
                 self._check_form(image)
+        # A caller who gave the list away holds nothing of it, and each form of a picture makes room for the next.
+        waiting = list(images)[::-1]
+        image = b""
+        del images
         pictures: list[Picture | RemotePicture] = []
-        for index, image in enumerate(images):
-            if isinstance(image, str) and image.lower().startswith(HTTPS):
-                pictures.append(RemotePicture(image))
+        while waiting:
+            if isinstance(waiting[-1], str) and waiting[-1][:8].lower() == HTTPS:
+                pictures.append(RemotePicture(str(waiting.pop())))
                 continue
-            with _naming(index):
-                pictures.append(await self._one(await self._bytes_of(image, index)))
+            with _naming(index := len(pictures)):
+                pictures.append(await self._one(waiting.pop(), index))
         return tuple(pictures)
 
-    async def _bytes_of(self, image: bytes | str, index: int) -> bytes:
-        if isinstance(image, bytes):
-            return image
-        data = await self._idlest().run(partial(decode_data_url, image, index, self.limits))
-        _check_bytes(data, self.limits)
-        return data
+    async def urls(self, pictures: Sequence[Picture | RemotePicture]) -> list[str]:
+        """The pictures' addresses, each made in a thread: that of a large one takes a while, and memory."""
+        return [await self._idlest().run(partial(getattr, picture, "url")) for picture in pictures]
+
+    def _surveyed(self, image: bytes | str, index: int) -> Survey:
+        if isinstance(image, str):
+            image = decode_data_url(image, index, self.limits)
+            _check_bytes(image, self.limits)
+        return _survey(image, self.limits)
 
     def _check_form(self, image: bytes | str) -> None:
         """What can be said without a thread: all of a request's pictures are looked at before the first is decoded."""
@@ -81,8 +88,9 @@ class Intake:
         elif image[:5].lower() != "data:" and not (self._allow_remote and image.lower().startswith(HTTPS)):
             raise Broken("is an address or no data URL; send the picture itself, as data:image/png;base64,… .")
 
-    async def _one(self, data: bytes) -> Picture:
-        survey = await self._idlest().run(partial(_survey, data, self.limits))
+    async def _one(self, image: bytes | str, index: int) -> Picture:
+        survey = await self._idlest().run(partial(self._surveyed, image, index))
+        del image
         if _fits(survey, self.limits):
             return _as_it_is(survey)
         # The large ones share one thread: one at a time, and what the allocator keeps for it is kept once.
