@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from shared import toolkit
 from shared.azure import shared_state
 from shared.azure.calls import PoolRules
+from shared.azure.client import Client
 from shared.azure.identity import NOT_SIGNED_IN, TokenKeeper, make_credential
 from shared.azure.keyvault import NoVault, Secrets
 from shared.azure.openai import OpenAI
@@ -33,6 +34,7 @@ class Services:
     settings: Settings
     models: ModelMap
     keeper: TokenKeeper
+    client: Client
     openai: OpenAI
     intake: Intake
     pool: Pool
@@ -47,12 +49,12 @@ class Services:
         Raises:
             IdentityUnavailable: there is no token now; a later request asks again.
         """
-        await self.openai.warm_up()
+        await self.client.warm_up()
         await self.keeper.token()
 
     async def close(self) -> None:
         """Closes every connection. Safe to call twice."""
-        await self.openai.close()
+        await self.client.close()
         await self.keeper.close()
         if self.together is not None:
             await self.together.close()
@@ -96,11 +98,13 @@ def connect(settings: Settings, box: Toolbox) -> Services:
     models = ModelMap.from_settings(settings)
     together = _together(settings) if settings.redis_url else None
     pool = _pool(settings, models, together)
+    client = Client(settings, keeper)
     return Services(
         settings,
         models,
         keeper,
-        OpenAI(settings, keeper, pool),
+        client,
+        OpenAI(client, pool),
         Intake(limits, allow_remote=settings.allow_remote_images),
         pool,
         box,

@@ -149,7 +149,7 @@ class _Ladder:
 
         async def connected() -> str:
             try:
-                version = await reach.connect(place, self._live.openai.trust, within)
+                version = await reach.connect(place, self._live.client.trust, within)
             except Unreached as error:
                 raise Broken(self._remedies.reach(place, error.fault, within)) from None
             except errors.AppError as error:
