@@ -8,15 +8,15 @@ import time
 import traceback
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from shared.agent_request import AgentRequest, PastCall, fingerprint
-from shared.azure.responses_api import Turn, call_item, message_item, output_item, turn
+from shared.azure.responses_api import Turn, message_item, output_item, turn
 from shared.call import Call
-from shared.errors import AppError, InvalidRequest, RunInterrupted, UpstreamInterrupted, UpstreamTimeout
+from shared.errors import AppError, InvalidRequest, RunInterrupted, UpstreamTimeout
 from shared.events import (
     ApprovalNeeded,
     Event,
@@ -32,6 +32,7 @@ from shared.events import (
     Usage,
 )
 from shared.guards import LONGEST_OUTPUT, Guards, Limits, StoppedBy, end_of_steps
+from shared.tool_call import LONGEST_ARGUMENTS, LONGEST_ERROR, ToolCall
 from shared.tools.errors import ToolError, UnknownToolError
 from shared.tools.tool import ToolContext
 from shared.tools.toolbox import Toolbox
@@ -43,11 +44,6 @@ log = logging.getLogger("app.agent")
 
 PARALLEL_CALLS = 8
 """How many calls of one turn run at once."""
-
-LONGEST_ARGUMENTS = 100_000
-LONGEST_ERROR = 2_000
-LONGEST_NAME = 200
-"""Characters of a call's arguments, of a tool's error, and of a name or id that the model gives."""
 
 
 async def agent(request: AgentRequest, services: Services, call: Call) -> Events:
@@ -77,32 +73,6 @@ async def agent(request: AgentRequest, services: Services, call: Call) -> Events
             yield event
 
 
-@dataclass(frozen=True, slots=True)
-class _ToolCall:
-    """One call that the model made: its text as it came, and decoded where it can be."""
-
-    id: str
-    name: str
-    text: str
-
-    @property
-    def arguments(self) -> dict[str, Any] | str:
-        """The decoded arguments, or the text itself where it is no JSON object, or too long to be looked at."""
-        if len(self.text) > LONGEST_ARGUMENTS:
-            return ""
-        try:
-            decoded = from_json(self.text, allow_inf_nan=False)
-        except ValueError:
-            return self.text
-        return decoded if isinstance(decoded, dict) else self.text
-
-    def item(self) -> dict[str, Any]:
-        """The call as the conversation carries it on."""
-        if len(self.text) > LONGEST_ARGUMENTS:
-            return call_item(self.id, self.name, '{"left out":"too long"}')
-        return call_item(self.id, self.name, self.text)
-
-
 class _Run:
     """One run of the loop. `_items` is the conversation as the model sees it, and only grows."""
 
@@ -120,7 +90,7 @@ class _Run:
         self._out_of_time = False
         self._repeated_ids = False
         self._ids: set[str] = set()
-        self._calls: list[_ToolCall] = []
+        self._calls: list[ToolCall] = []
         self._reason: FinishReason = "stop"
 
     async def events(self, request: AgentRequest) -> Events:
@@ -213,17 +183,13 @@ class _Run:
                     case _:
                         yield event
 
-    def _take(self, item: dict[str, Any], *, tools_off: bool) -> _ToolCall | None:
+    def _take(self, item: dict[str, Any], *, tools_off: bool) -> ToolCall | None:
         """Carries an item of the model's on; returns it when it is a call that is to be answered."""
         if item.get("type") != "function_call":
             if item.get("type") in ("message", "reasoning"):
                 self._items.append(item)
             return None
-        texts = [item.get(name) for name in ("call_id", "name", "arguments")]
-        call_id, name, arguments = (text if isinstance(text, str) else None for text in texts)
-        if not call_id or len(call_id) > LONGEST_NAME or name is None or len(name) > LONGEST_NAME or arguments is None:
-            raise UpstreamInterrupted
-        call = _ToolCall(call_id, name, arguments)
+        call = ToolCall.of(item)
         # With tools off nothing is run; and an id that was there already could not be answered once.
         if tools_off or call.id in self._ids:
             self._repeated_ids = not tools_off
@@ -235,7 +201,7 @@ class _Run:
 
     async def _answered(self, pending: list[Event]) -> AsyncGenerator[ToolReturned, None]:
         """Runs the calls of one turn, bounded; each gets exactly one result, or goes to `pending` for a person."""
-        admitted: list[tuple[_ToolCall, str | None]] = []
+        admitted: list[tuple[ToolCall, str | None]] = []
         for call in self._calls:
             if approval := self._approval(call):
                 pending.append(approval)
@@ -254,7 +220,7 @@ class _Run:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    def _approval(self, call: _ToolCall) -> ApprovalNeeded | None:
+    def _approval(self, call: ToolCall) -> ApprovalNeeded | None:
         """What a person must decide, if the call is of a consequential tool and could run at all."""
         tool = self._box.get(call.name)
         if tool is None or not tool.approval or not isinstance(call.arguments, dict):
@@ -265,13 +231,13 @@ class _Run:
             return None
         return ApprovalNeeded(call.id, call.name, call.arguments, fingerprint(call.arguments))
 
-    async def _result(self, call: _ToolCall, refusal: str | None, places: asyncio.Semaphore) -> ToolReturned:
+    async def _result(self, call: ToolCall, refusal: str | None, places: asyncio.Semaphore) -> ToolReturned:
         async with places:
             began = time.perf_counter()
             output, error = (None, refusal) if refusal else await self._run_tool(call)
             return ToolReturned(call.id, output, error, round((time.perf_counter() - began) * 1000, 1))
 
-    async def _run_tool(self, call: _ToolCall) -> tuple[str | None, str | None]:
+    async def _run_tool(self, call: ToolCall) -> tuple[str | None, str | None]:
         """A tool's output, or the error that the model reads. Nothing that a tool does ends the run."""
         tool = self._box.get(call.name)
         if tool is None:
@@ -309,7 +275,7 @@ class _Run:
         self._started = True
         yield Started(request.continues or self._first.id, self._first.model.name, "", resumed=True)
         for past in (call for step in request.steps for call in step.tool_calls):
-            call = _ToolCall(past.id, past.name, _text(past))
+            call = ToolCall(past.id, past.name, _text(past))
             self._ids.add(call.id)
             self._items.append(call.item())
             if not past.pending:
