@@ -238,8 +238,8 @@ def test_one_connection_serves_call_after_call(app: App) -> None:
     caller = app.start()
     for _ in range(20):
         assert caller.post("chat", json=HELLO).status_code == 200
-    # One more may be opened when a call comes before the last one's connection is free again.
-    assert len({request.peer_port for request in app.azure.openai.requests}) <= 3
+    # On a busy machine a call may come before the last one's connection is free again; without reuse it would be 20.
+    assert len({request.peer_port for request in app.azure.openai.requests}) <= 10
 
 
 FIRST_TURN: dict[str, Any] = {
