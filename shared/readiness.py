@@ -22,6 +22,7 @@ from shared.reach import Place, Unreached
 from shared.remedies import Remedies, Trouble
 
 if TYPE_CHECKING:
+    from shared.azure.pool import DeploymentHealth
     from shared.bootstrap import Services
     from shared.settings import Settings
 
@@ -106,6 +107,17 @@ async def climb(settings: Settings, services: Services | None, *, deployments: b
             for name, one in {one.name: one for one in listed if one.base_url == base_url}.items():
                 async for rung in _up([("deployment", name, ladder.deployment(place, one))], below):
                     yield rung
+            continue
+        for health in _refused(services):
+            one = Deployment(health.name, health.endpoint)
+            if one.base_url == base_url:
+                async for rung in _up([("deployment", one.name, ladder.refused(place, one, health.state))], below):
+                    yield rung
+
+
+def _refused(services: Services) -> list[DeploymentHealth]:
+    """The deployments that have refused this app's calls, and are left alone for that."""
+    return [health for health in services.pool.health() if health.state in REFUSALS]
 
 
 async def _up(steps: Sequence[Step], broken: str = "") -> Rungs:
@@ -121,6 +133,13 @@ async def _up(steps: Sequence[Step], broken: str = "") -> Rungs:
         except Broken as error:
             broken, trouble = name, error.trouble
             yield Rung(name, "failed", trouble.found, of, trouble.meaning, trouble.mend, trouble.retry_after)
+
+
+REFUSALS: dict[str, type[errors.AppError]] = {
+    "forbidden": errors.UpstreamForbidden,
+    "not_found": errors.DeploymentNotFound,
+}
+"""The states of a deployment that the pool leaves alone because of what it answered."""
 
 
 class _Ladder:
@@ -167,6 +186,14 @@ class _Ladder:
             return "Azure OpenAI takes the identity"
 
         return [("dns", place.name, dns), ("reach", place.name, connected), ("role", place.name, role)]
+
+    def refused(self, place: Place, one: Deployment, state: str) -> Callable[[], Awaitable[str]]:
+        """What is known of a deployment that has refused a call: nothing is spent to ask it again."""
+
+        async def test() -> str:
+            raise Broken(self._remedies.deployment(place, one, self._passport, REFUSALS[state]()))
+
+        return test
 
     def deployment(self, place: Place, one: Deployment) -> Callable[[], Awaitable[str]]:
         """The test of a deployment."""
@@ -261,9 +288,11 @@ class Report:
 
 
 def needed(services: Services) -> tuple[frozenset[str], ...]:
-    """For each model, the resources of which any one is enough."""
+    """For each model, the resources of which any one is enough: those of deployments that have not refused a call."""
+    refused = {(health.endpoint, health.name) for health in _refused(services)}
     return tuple(
-        frozenset(Place.of(one.base_url).name for one in model.deployments) for model in services.models.models.values()
+        frozenset(Place.of(one.base_url).name for one in model.deployments if (one.endpoint, one.name) not in refused)
+        for model in services.models.models.values()
     )
 
 

@@ -107,8 +107,23 @@ def test_a_model_with_another_resource_left_is_served(app: App, closed_port: int
     assert broken(app.start({"MODELS": json.dumps(lonely)}).get("ready"))["name"] == "reach"
 
 
-def test_a_deployment_that_is_not_there_is_for_the_doctor(app: App) -> None:
-    assert app.start({"AZURE_OPENAI_DEPLOYMENT": "absent"}).get("ready").status_code == 200
+def test_a_deployment_that_is_not_there_shows_once_it_has_refused_a_call(app: App) -> None:
+    caller = app.start({"AZURE_OPENAI_DEPLOYMENT": "absent", "READY_CACHE_SECONDS": "0"})
+    # To ask it would cost tokens: that is the doctor's to do.
+    assert caller.get("ready").status_code == 200
+    assert caller.post("chat", json={"messages": [{"role": "user", "content": "Hello"}]}).status_code == 502
+    rung = broken(caller.get("ready"))
+    assert (rung["name"], rung["of"]) == ("deployment", "absent")
+    assert any("deployment list" in mend["command"] for mend in rung["mend"])
+
+
+def test_a_model_with_another_deployment_left_is_served_and_the_refused_one_is_shown(app: App) -> None:
+    pooled = {"chat": {"deployments": [{"deployment": "absent"}, {"deployment": "gpt-4.1-mini", "priority": 2}]}}
+    caller = app.start({"MODELS": json.dumps(pooled), "READY_CACHE_SECONDS": "0"})
+    assert caller.post("chat", json={"messages": [{"role": "user", "content": "Hello"}]}).status_code == 200
+    response = caller.get("ready")
+    assert (response.status_code, response.json()["status"]) == (200, "ready")
+    assert [one["of"] for one in response.json()["rungs"] if one["state"] == "failed"] == ["absent"]
 
 
 def test_wrong_settings_are_told_here_too(app: App) -> None:
