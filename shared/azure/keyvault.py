@@ -29,6 +29,12 @@ Reason = Literal["not_configured", "bad_name", "not_found", "denied", "unreachab
 FRESH_PART = 0.8
 """The part of a value's life after which it is fetched anew in the background."""
 
+GOODBYE = 0.1
+"""Seconds in which closed TLS connections end: aiohttp does that beside us, and a loop that stops at once leaks them.
+
+Source: https://docs.aiohttp.org/en/stable/client_advanced.html#graceful-shutdown
+"""
+
 LONGEST_PAUSE = 60.0
 """The longest pause between requests that fail, in seconds. The first is one second, and each doubles."""
 
@@ -135,6 +141,8 @@ class Secrets:
         for connected in (self._client, self._credential):
             if connected is not None:
                 await connected.close()
+        if self._client is not None:
+            await asyncio.sleep(GOODBYE)
         self._client = self._credential = None
 
     async def _refreshed(self, name: str, entry: _Entry) -> None:
