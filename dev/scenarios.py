@@ -44,7 +44,7 @@ Change = Callable[[Upstream, Random], Upstream]
 
 def four(change: Change | None = None, seed: int = 7) -> tuple[Upstream, ...]:
     """A provisioned deployment, two standard ones beside it, a distant one for when they can't; each is changed."""
-    random = Random(seed)  # noqa: S311
+    random = Random(seed)  # noqa: S311 - it simulates, it guards nothing
     resources = [f"https://{region}.openai.azure.com" for region in ("east", "east", "west", "north")]
     deployments = (
         Deployment("provisioned", resources[0], priority=1, kind="provisioned"),

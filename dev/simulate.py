@@ -68,7 +68,7 @@ class Simulated:
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self.result = Result(scenario)
-        self._random = Random(seed)  # noqa: S311
+        self._random = Random(seed)  # noqa: S311 - it simulates, it guards nothing
         self._upstreams = {upstream.deployment: upstream for upstream in scenario.upstreams}
         self._sent: Counter[tuple[str, int]] = Counter()
         self._model = Model("chat", tuple(self._upstreams))
@@ -79,7 +79,7 @@ class Simulated:
             rules=scenario.rules,
             clock=self._clock,
             wall=self._clock,
-            random=Random(seed + 1),  # noqa: S311
+            random=Random(seed + 1),  # noqa: S311 - it simulates, it guards nothing
             listener=self._hear,
         )
 
@@ -193,7 +193,7 @@ def table(results: Sequence[Result]) -> str:
 
 def choosing(deployments: int = 10, runs: int = 9, times: int = 10_000) -> float:
     """Time the choice of one of some deployments with limits: microseconds of CPU, the median of several runs."""
-    random = Random(1)  # noqa: S311
+    random = Random(1)  # noqa: S311 - it simulates, it guards nothing
     members = [
         Member(
             Deployment(f"number {number}", f"https://{number}.openai.azure.com", tokens_per_minute=10**9),

@@ -161,7 +161,7 @@ class Books:
             return
         try:
             self.listener(report)
-        except Exception as error:  # noqa: BLE001 - whatever it is
+        except Exception as error:  # noqa: BLE001 - who listens must not end a caller's request
             log.error("A listener of the pool failed: %s", type(error).__name__)
 
 
