@@ -29,11 +29,11 @@ def web_app() -> ASGIApp:
     A handler's exception becomes the framework's 500 and is raised again to the server, which logs it and
     closes the connection; an `HTTPException` becomes its own answer. As in Azure, where the same app runs.
     """
-    app: Any = WebApp()  # type: ignore[abstract] - the extension does implement it, untyped
+    app: Any = WebApp()  # type: ignore[abstract]  # the extension does implement it, untyped
 
     async def catch_all(request: Request) -> Any:
         invocation: Invocation = request.scope[SCOPE_KEY]
-        synchronizer: Any = RequestTrackerMeta.get_synchronizer()  # type: ignore[no-untyped-call] - the extension has no types
+        synchronizer: Any = RequestTrackerMeta.get_synchronizer()  # type: ignore[no-untyped-call]  # the extension has no types
         synchronizer.sync_route_params(request, invocation.path_params)
         answer = await _call(invocation.function, request, invocation.context)
         if answer is None:

@@ -95,7 +95,7 @@ def _referred(reference: str, root: Mapping[str, Any]) -> Mapping[str, Any]:
     found: Any = root
     for name in reference.removeprefix("#").strip("/").split("/"):
         found = found.get(name, {}) if name else found
-    return found  # type: ignore[no-any-return] - JSON: what a name leads to is known by no type
+    return found  # type: ignore[no-any-return]  # JSON: what a name leads to is known by no type
 
 
 def check_strict(schema: Any, name: str, param: str, path: tuple[str, ...] = ()) -> None:
